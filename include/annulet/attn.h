@@ -1,0 +1,49 @@
+/* annulet/attn.h: exact blockwise attention (docs/numerics.md, sections 3 and 4; after the blockwise
+ * parallel transformer, Liu and Abbeel 2023, section 3, in the order of ring attention, Liu, Zaharia
+ * and Abbeel 2023, section 3). Memory is linear in the sequence: scores exist for tiles only. */
+#ifndef ANNULET_ATTN_H
+#define ANNULET_ATTN_H
+
+#include <annulet/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ANL_ATTN_MAX_D 256
+#define ANL_ATTN_MAX_PIECES 65536
+
+/* Keys [start, start + length) of the sequence. */
+struct anl_kv_piece {
+    struct anl_tensor k; /* [B, HKV, length, D]  f32, f16 or bf16 */
+    struct anl_tensor v; /* [B, HKV, length, DV] of k's type */
+    int64_t start;
+};
+
+struct anl_attn_params {
+    size_t size;         /* sizeof(struct anl_attn_params) */
+    struct anl_tensor q; /* [B, H, SQ, D] f32 */
+    /* Pieces in ascending order that meet with no gap, the first at 0 and each start a multiple of
+     * 512; SK is their total length. All of one type. No pieces: SK = 0, and the result is zero. */
+    const struct anl_kv_piece *pieces;
+    int n_pieces;
+    struct anl_tensor out; /* [B, H, SQ, DV] f32, f16 or bf16; may be absent if a state is asked for */
+    float scale;           /* 0: 1 / sqrt(D) */
+    int causal;            /* key j is visible to query i iff j <= offset + i */
+    const int64_t *offset; /* position of query 0, may be negative; NULL: SK - SQ */
+    /* The unnormalised softmax state, or absent: m (log2 units, integer-valued; -inf if no key was
+     * visible), l and o, with out = o / l. All three or none. f32. */
+    struct anl_tensor m; /* [B, H, SQ, 1] */
+    struct anl_tensor l; /* [B, H, SQ, 1] */
+    struct anl_tensor o; /* [B, H, SQ, DV] */
+};
+
+/* H is a multiple of HKV; query head h reads key/value head h / (H / HKV). 1 <= D, DV <= 256. B, H, SQ
+ * and SK may be 0. out may not overlap an input. Scratch: a few hundred KiB per CPU thread, plus,
+ * when queries are few, ceil(SK / 512) states of B * H * SQ rows. */
+ANL_API anl_status anl_attn(struct anl_device *device, const struct anl_attn_params *params);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,120 @@
+/* src/attn.c: anl_attn(): checks and defaults, then the backend. */
+#include <math.h>
+
+#include "law/fpenv.h"
+#include "src/internal.h"
+
+__attribute__((noinline)) static float inverse_root(int64_t d)
+{
+    return (float)(1 / sqrt((double)d));
+}
+
+/* 1 / sqrt(D), whatever rounding mode the caller left behind. */
+static float default_scale(int64_t d)
+{
+    struct law_fpenv env = law_fpenv_enter();
+    float scale = inverse_root(d);
+    law_fpenv_leave(env);
+    return scale;
+}
+
+static anl_status check_pieces(struct anl_device *device, const struct anl_attn_params *p,
+                               const int64_t *dims, int64_t *sk)
+{
+    const char *op = "anl_attn";
+    int64_t hkv = -1;
+
+    *sk = 0;
+    if (p->n_pieces < 0 || p->n_pieces > ANL_ATTN_MAX_PIECES || (p->n_pieces && !p->pieces))
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: n_pieces is %d with pieces %p", op,
+                        p->n_pieces, (const void *)p->pieces);
+    for (int i = 0; i < p->n_pieces; i++) {
+        const struct anl_kv_piece *piece = &p->pieces[i];
+        int type = 1 << p->pieces[0].k.dtype & ANL_T_FLOATS;
+        const struct anl_expect e[] = {
+            { "pieces[].k", &piece->k, 4, { dims[0], hkv, -1, dims[2] }, 0, type, 0 },
+            { "pieces[].v", &piece->v, 4, { dims[0], piece->k.dim[1], piece->k.dim[2], dims[3] },
+              0, type, 0 },
+        };
+        anl_status s = anl_check(device, op, e, 2);
+        if (s)
+            return s;
+        hkv = piece->k.dim[1];
+        if (piece->k.dim[2] < 1)
+            return anl_fail(device, ANL_E_ARGUMENT, "%s: pieces[%d] has no keys", op, i);
+        if (piece->start != *sk || piece->start % 512)
+            return anl_fail(device, ANL_E_ARGUMENT,
+                            "%s: pieces[%d].start is %lld: the pieces before it hold %lld keys, and "
+                            "it must be a multiple of 512",
+                            op, i, (long long)piece->start, (long long)*sk);
+        *sk += piece->k.dim[2];
+    }
+    if (p->n_pieces && (hkv < 1 || dims[1] % hkv))
+        return anl_fail(device, ANL_E_ARGUMENT,
+                        "%s: q has %lld heads, not a multiple of the %lld of the keys", op,
+                        (long long)dims[1], (long long)hkv);
+    return ANL_OK;
+}
+
+static anl_status check_views(struct anl_device *device, const struct anl_attn_params *p,
+                              int64_t *dims)
+{
+    const char *op = "anl_attn";
+    int state = !!p->m.buffer + !!p->l.buffer + !!p->o.buffer;
+    anl_status s;
+
+    if (state != 0 && state != 3)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: of m, l and o %d are given: all or none", op,
+                        state);
+    if (!p->out.buffer && !state)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: out has no buffer", op);
+    for (int i = 0; i < 3; i++)
+        dims[i] = p->q.dim[i == 2 ? 3 : i];
+    dims[3] = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
+    {
+        int64_t sq = p->q.dim[2];
+        const struct anl_expect e[] = {
+            { "q", &p->q, 4, { -1, -1, -1, -1 }, 0, ANL_T_F32, 0 },
+            { "out", &p->out, 4, { dims[0], dims[1], sq, dims[3] }, 1, ANL_T_FLOATS, 1 },
+            { "m", &p->m, 4, { dims[0], dims[1], sq, 1 }, 1, ANL_T_F32, 1 },
+            { "l", &p->l, 4, { dims[0], dims[1], sq, 1 }, 1, ANL_T_F32, 1 },
+            { "o", &p->o, 4, { dims[0], dims[1], sq, dims[3] }, 1, ANL_T_F32, 1 },
+        };
+        s = anl_check(device, op, e, sizeof e / sizeof *e);
+    }
+    if (s)
+        return s;
+    if (dims[2] < 1 || dims[2] > ANL_ATTN_MAX_D || dims[3] < 1 || dims[3] > ANL_ATTN_MAX_D)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: D is %lld and DV is %lld: 1 to %d", op,
+                        (long long)dims[2], (long long)dims[3], ANL_ATTN_MAX_D);
+    return ANL_OK;
+}
+
+anl_status anl_attn(struct anl_device *device, const struct anl_attn_params *params)
+{
+    const char *op = "anl_attn";
+    struct anl_attn_params p;
+    int64_t dims[4] = { 0 }, sk, offset; /* B, H, D, DV */
+    anl_status s = anl_enter(device, op, params, sizeof *params);
+
+    if (s)
+        return s;
+    p = *params;
+    s = check_views(device, &p, dims);
+    if (s)
+        return s;
+    s = check_pieces(device, &p, dims, &sk);
+    if (s)
+        return s;
+    if (!isfinite(p.scale))
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: scale is %g", op, (double)p.scale);
+    if (p.scale == 0)
+        p.scale = default_scale(dims[2]);
+    offset = p.offset ? *p.offset : sk - p.q.dim[2];
+    if (offset < -(INT64_C(1) << 40) || offset > INT64_C(1) << 40)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: offset is %lld", op, (long long)offset);
+    p.offset = &offset;
+    if (dims[0] == 0 || dims[1] == 0 || p.q.dim[2] == 0)
+        return ANL_OK;
+    return device->backend->attn(device, &p);
+}
