@@ -1,0 +1,443 @@
+/* cpu/attn.c: blockwise attention by tiles of queries.
+ *
+ * A tile is the query heads of one key/value head times a run of queries whose own span is the same.
+ * For each span of 512 keys, in ring order, the tile packs the keys (transposed) and the values once;
+ * then, a dozen rows at a time: scores by the matrix kernel, softmax row by row, values by the matrix
+ * kernel as one chain over keys, and the span's state joins the rows' running state. Where there are
+ * too few tiles for the threads (decoding), each (tile, span) is a task of its own and the states are
+ * merged afterwards: the order of merging is the same, and so are the bits. */
+#include <math.h>
+#include <string.h>
+
+#include "law/scalar.h"
+
+#include "law/num.h"
+
+#include "cpu/cpu.h"
+
+#define TILE_ROWS 256 /* aimed at: enough to pay for packing a span */
+
+/* Softmax states of a tile's rows. */
+struct states {
+    float *m, *l; /* [rows] */
+    float *o;     /* [rows][dvp] */
+    unsigned char *empty;
+};
+
+struct job {
+    const struct cpu_device *d;
+    const struct anl_attn_params *p;
+    int64_t b, h, hkv, group, sq, sk, dk, dv;
+    int64_t dvp;    /* dv in whole panels of nr */
+    int64_t nq;     /* queries of a tile: a power of two, at most 512 */
+    int64_t phase;  /* tiles are cut where phase + query is a multiple of nq */
+    int64_t blocks; /* tiles along the queries */
+    int64_t rows;   /* most rows of a tile */
+    int64_t spans;
+    char *split; /* [tiles][spans] blocks of states, or NULL */
+};
+
+struct tile {
+    int64_t b, hkv, i0, n; /* batch, key/value head, first query, queries */
+    int64_t rows;          /* group * n: row r is query i0 + r % n of head r / n of the group */
+    int64_t own, last;     /* spans: of the queries' position, and the last one */
+};
+
+/* A worker's memory. */
+struct work {
+    float *k;     /* [512 / nr][dk][nr] */
+    float *v;     /* [dvp / nr][512][nr] */
+    float *q;     /* [rows][dk], scaled */
+    float *a;     /* [mr][CPU_LDA]: queries of a sub-tile */
+    float *s;     /* [mr][CPU_LDA]: its scores, then probabilities */
+    float *o;     /* [mr][dvp]: its values */
+    unsigned odd; /* bit j: block j of v holds a value that is not finite */
+    struct states run;
+    size_t size;
+};
+
+static size_t states_size(const struct job *j)
+{
+    size_t rows = (size_t)j->rows;
+    return 2 * anl_cpu_pad(rows * 4) + anl_cpu_pad(rows * (size_t)j->dvp * 4) + anl_cpu_pad(rows);
+}
+
+static struct states states_at(const struct job *j, char *base)
+{
+    size_t rows = (size_t)j->rows, row = anl_cpu_pad(rows * 4);
+    size_t o = anl_cpu_pad(rows * (size_t)j->dvp * 4);
+    return (struct states){ (float *)(void *)base, (float *)(void *)(base + row),
+                            (float *)(void *)(base + 2 * row),
+                            (unsigned char *)base + 2 * row + o };
+}
+
+static struct work layout(const struct job *j, char *base)
+{
+    size_t dk = (size_t)j->dk, dvp = (size_t)j->dvp, mr = (size_t)j->d->k->mr;
+    size_t sizes[] = { 512 * dk * 4, 512 * dvp * 4, (size_t)j->rows * dk * 4, mr * CPU_LDA * 4,
+                       mr * CPU_LDA * 4, mr * dvp * 4 };
+    size_t at[7] = { 0 };
+    struct work w = { 0 };
+
+    for (int i = 0; i < 6; i++)
+        at[i + 1] = at[i] + anl_cpu_pad(sizes[i]);
+    w.size = at[6] + states_size(j);
+    if (!base)
+        return w;
+    w.k = (float *)(void *)(base + at[0]);
+    w.v = (float *)(void *)(base + at[1]);
+    w.q = (float *)(void *)(base + at[2]);
+    w.a = (float *)(void *)(base + at[3]);
+    w.s = (float *)(void *)(base + at[4]);
+    w.o = (float *)(void *)(base + at[5]);
+    w.run = states_at(j, base + at[6]);
+    return w;
+}
+
+static struct tile tile_of(const struct job *j, int64_t index)
+{
+    int64_t block = index % j->blocks, pair = index / j->blocks, end;
+    struct tile t = { .b = pair / j->hkv, .hkv = pair % j->hkv };
+
+    /* the last queries first: causal, they have the most to do */
+    block = j->blocks - 1 - block;
+    t.i0 = block * j->nq - j->phase;
+    end = t.i0 + j->nq < j->sq ? t.i0 + j->nq : j->sq;
+    t.i0 = t.i0 < 0 ? 0 : t.i0;
+    t.n = end - t.i0;
+    t.rows = t.n * j->group;
+    t.last = (j->sk - 1) / LAW_SPAN;
+    t.own = *j->p->offset + t.i0 < 0 ? 0 : (*j->p->offset + t.i0) / LAW_SPAN;
+    t.own = t.own > t.last ? t.last : t.own;
+    return t;
+}
+
+static int64_t offset_of(const struct anl_tensor *v, int64_t b, int64_t h, int64_t i)
+{
+    return b * v->stride[0] + h * v->stride[1] + i * v->stride[2];
+}
+
+static const char *kv_at(const struct anl_tensor *v, int64_t b, int64_t h, int64_t i)
+{
+    return (const char *)anl_host_ptr(v) + offset_of(v, b, h, i) * (v->dtype == ANL_F32 ? 4 : 2);
+}
+
+static void load_queries(const struct job *j, const struct tile *t, struct work *w)
+{
+    float c = j->p->scale * LAW_LOG2E;
+
+    for (int64_t r = 0; r < t->rows; r++) {
+        const float *q = (const float *)anl_host_ptr(&j->p->q) +
+                         offset_of(&j->p->q, t->b, t->hkv * j->group + r / t->n, t->i0 + r % t->n);
+        for (int64_t d = 0; d < j->dk; d++)
+            w->q[r * j->dk + d] = q[d] * c;
+    }
+}
+
+/* Keys and values of span g, as far as the tile can see. */
+static void pack_span(const struct job *j, const struct tile *t, int64_t g, struct work *w)
+{
+    const struct cpu_kernels *k = j->d->k;
+    const struct anl_kv_piece *piece = &j->p->pieces[0];
+    int64_t first = g * LAW_SPAN, end = first + LAW_SPAN < j->sk ? first + LAW_SPAN : j->sk;
+    int64_t seen = *j->p->offset + t->i0 + t->n;
+
+    if (j->p->causal && seen < end)
+        end = seen;
+    while (first >= piece->start + piece->k.dim[2])
+        piece++;
+    first -= piece->start;
+    end -= piece->start;
+    for (int64_t i = first; i < end; i += k->nr)
+        k->pack_keys(piece->k.dtype, kv_at(&piece->k, t->b, t->hkv, i), piece->k.stride[2],
+                     (int)(end - i < k->nr ? end - i : k->nr), (int)j->dk,
+                     w->k + (i - first) * j->dk);
+    w->odd = 0;
+    if (end > first)
+        w->odd = k->pack_values(piece->v.dtype, kv_at(&piece->v, t->b, t->hkv, first),
+                                piece->v.stride[2], (int)(end - first), (int)j->dv, w->v);
+}
+
+/* A block with values that are not finite: only keys that the row sees may touch it. */
+static void values_one_by_one(const struct job *j, struct work *w, const struct cpu_softmax *row,
+                              int rows, int block)
+{
+    const struct cpu_kernels *k = j->d->k;
+
+    for (int r = 0; r < rows; r++)
+        for (int i = 0; i < LAW_BLOCK; i++) {
+            int key = block * LAW_BLOCK + i;
+            if (!(row[r].visible[block] >> i & 1))
+                continue;
+            for (int64_t c = 0; c < j->dvp; c += k->nr) {
+                float *o = w->o + r * j->dvp + c;
+                k->join(w->v + c * LAW_SPAN + key * k->nr, row[r].score[key], o, o, k->nr);
+            }
+        }
+}
+
+/* Does block b begin a new segment: a rescale before it, or values to be picked out, on either side? */
+static int cut_before(const struct work *w, const struct cpu_softmax *row, int rows, int b)
+{
+    if ((w->odd >> b | w->odd >> (b - 1)) & 1)
+        return 1;
+    for (int r = 0; r < rows; r++)
+        if (row[r].rescale[b] != 1)
+            return 1;
+    return 0;
+}
+
+/* w->o = sum of p v over the span's blocks, rescaled as the maxima rose. */
+static void values(const struct job *j, struct work *w, const struct cpu_softmax *row, int rows,
+                   int blocks)
+{
+    const struct cpu_kernels *k = j->d->k;
+
+    if (w->odd & 1)
+        memset(w->o, 0, (size_t)(rows * j->dvp) * sizeof(float));
+    for (int b = 0, end; b < blocks; b = end) {
+        for (end = b + 1; end < blocks && !cut_before(w, row, rows, end);)
+            end++;
+        for (int r = 0; b > 0 && r < rows; r++)
+            if (row[r].rescale[b] != 1)
+                k->scale(w->o + r * j->dvp, row[r].rescale[b], w->o + r * j->dvp, (int)j->dvp);
+        if (w->odd >> b & 1) {
+            values_one_by_one(j, w, row, rows, b);
+            continue;
+        }
+        for (int64_t c = 0; c < j->dvp; c += k->nr)
+            k->gemm(rows, w->s + b * LAW_BLOCK,
+                    w->v + c * LAW_SPAN + (int64_t)b * LAW_BLOCK * k->nr, (end - b) * LAW_BLOCK,
+                    w->o + c, j->dvp, b ? CPU_GEMM_CHAIN : CPU_GEMM_STORE);
+    }
+}
+
+/* 2^(lower - upper) between two maxima. */
+static float factor(float lower, float upper)
+{
+    return law_pow2(lower - upper);
+}
+
+/* State (m, l, o) joins row r of run. */
+static void merge(const struct job *j, struct states *run, int64_t r, float m, float l,
+                  const float *o)
+{
+    const struct cpu_kernels *k = j->d->k;
+    float *ro = run->o + r * j->dvp;
+
+    if (run->empty[r]) {
+        run->empty[r] = 0;
+        run->m[r] = m;
+        run->l[r] = l;
+        memcpy(ro, o, (size_t)j->dvp * sizeof(float));
+    } else if (m > run->m[r]) {
+        float a = factor(run->m[r], m);
+        run->l[r] = law_fmaf(run->l[r], a, l);
+        k->join(ro, a, o, ro, (int)j->dvp);
+        run->m[r] = m;
+    } else {
+        float b = factor(m, run->m[r]);
+        run->l[r] = law_fmaf(l, b, run->l[r]);
+        k->join(o, b, ro, ro, (int)j->dvp);
+    }
+}
+
+static int visible_keys(const struct job *j, const struct tile *t, int64_t r, int64_t g)
+{
+    int64_t end = (g + 1) * LAW_SPAN < j->sk ? (g + 1) * LAW_SPAN : j->sk;
+    int64_t seen = *j->p->offset + t->i0 + r % t->n + 1;
+
+    if (j->p->causal && seen < end)
+        end = seen;
+    return end > g * LAW_SPAN ? (int)(end - g * LAW_SPAN) : 0;
+}
+
+/* Rows [r0, r0 + rows) against span g, which is packed. */
+static void sub_tile(const struct job *j, const struct tile *t, int64_t r0, int rows, int64_t g,
+                     struct work *w, struct states *run)
+{
+    const struct cpu_kernels *k = j->d->k;
+    struct cpu_softmax row[CPU_MAX_MR];
+    int most = 0, blocks;
+
+    for (int r = 0; r < rows; r++) {
+        row[r].score = w->s + r * CPU_LDA;
+        row[r].n = visible_keys(j, t, r0 + r, g);
+        row[r].want_visible = w->odd != 0;
+        most = row[r].n > most ? row[r].n : most;
+        memcpy(w->a + r * CPU_LDA, w->q + (r0 + r) * j->dk, (size_t)j->dk * sizeof(float));
+    }
+    if (!most)
+        return;
+    blocks = (most + LAW_BLOCK - 1) / LAW_BLOCK;
+    for (int c = 0; c < most; c += k->nr)
+        k->gemm(rows, w->a, w->k + c * j->dk, (int)j->dk, w->s + c, CPU_LDA, CPU_GEMM_STORE);
+    for (int r = 0; r < rows; r++) {
+        row[r].blocks = blocks;
+        k->softmax(&row[r]);
+    }
+    values(j, w, row, rows, blocks);
+    for (int r = 0; r < rows; r++)
+        if (!row[r].empty)
+            merge(j, run, r0 + r, row[r].m, row[r].l, w->o + r * j->dvp);
+}
+
+static void one_span(const struct job *j, const struct tile *t, int64_t g, struct work *w,
+                     struct states *run)
+{
+    int mr = j->d->k->mr;
+
+    pack_span(j, t, g, w);
+    for (int64_t r = 0; r < t->rows; r += mr)
+        sub_tile(j, t, r, (int)(t->rows - r < mr ? t->rows - r : mr), g, w, run);
+}
+
+static void clear(const struct job *j, const struct tile *t, struct states *s)
+{
+    memset(s->empty, 1, (size_t)t->rows);
+    memset(s->l, 0, (size_t)t->rows * sizeof(float));
+    memset(s->o, 0, (size_t)(t->rows * j->dvp) * sizeof(float));
+    for (int64_t r = 0; r < t->rows; r++)
+        s->m[r] = -INFINITY;
+}
+
+static void store_row(const struct job *j, const struct tile *t, int64_t r, const struct states *s,
+                      float *narrowed)
+{
+    const struct cpu_kernels *k = j->d->k;
+    const struct anl_attn_params *p = j->p;
+    const float *o = s->o + r * j->dvp;
+    int64_t h = t->hkv * j->group + r / t->n, i = t->i0 + r % t->n;
+    float f = s->empty[r] ? 0 : k->recip(s->l[r]);
+
+    if (p->out.buffer && p->out.dtype == ANL_F32) {
+        k->scale_store(o, f, (float *)anl_host_ptr(&p->out) + offset_of(&p->out, t->b, h, i),
+                       (int)j->dv);
+    } else if (p->out.buffer) {
+        k->scale_store(o, f, narrowed, (int)j->dv);
+        k->narrow(p->out.dtype, narrowed,
+                  (uint16_t *)anl_host_ptr(&p->out) + offset_of(&p->out, t->b, h, i), j->dv);
+    }
+    if (!p->m.buffer)
+        return;
+    k->scale_store(&s->m[r], 1, (float *)anl_host_ptr(&p->m) + offset_of(&p->m, t->b, h, i), 1);
+    k->scale_store(&s->l[r], 1, (float *)anl_host_ptr(&p->l) + offset_of(&p->l, t->b, h, i), 1);
+    k->scale_store(o, 1, (float *)anl_host_ptr(&p->o) + offset_of(&p->o, t->b, h, i),
+                   (int)j->dv);
+}
+
+/* The spans of a tile in ring order: the n-th, or -1 after the last. */
+static int64_t ring_span(const struct job *j, const struct tile *t, int64_t n)
+{
+    if (j->sk == 0)
+        return -1;
+    if (n <= t->own)
+        return t->own - n;
+    n -= t->own + 1;
+    return !j->p->causal && n < t->last - t->own ? t->last - n : -1;
+}
+
+static void tile_task(void *arg, int64_t i, char *memory)
+{
+    const struct job *j = arg;
+    struct tile t = tile_of(j, i);
+    struct work w = layout(j, memory);
+    int64_t g;
+
+    clear(j, &t, &w.run);
+    load_queries(j, &t, &w);
+    for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++)
+        one_span(j, &t, g, &w, &w.run);
+    for (int64_t r = 0; r < t.rows; r++)
+        store_row(j, &t, r, &w.run, w.a);
+}
+
+static struct states split_states(const struct job *j, int64_t tile, int64_t g)
+{
+    return states_at(j, j->split + (size_t)(tile * j->spans + g) * states_size(j));
+}
+
+static void split_task(void *arg, int64_t i, char *memory)
+{
+    const struct job *j = arg;
+    int64_t index = i / j->spans, g = i % j->spans;
+    struct tile t = tile_of(j, index);
+    struct work w = layout(j, memory);
+    struct states s = split_states(j, index, g);
+
+    clear(j, &t, &s);
+    if (j->p->causal && g > t.own)
+        return;
+    load_queries(j, &t, &w);
+    one_span(j, &t, g, &w, &s);
+}
+
+static void merge_task(void *arg, int64_t i, char *memory)
+{
+    const struct job *j = arg;
+    struct tile t = tile_of(j, i);
+    struct work w = layout(j, memory);
+    int64_t g;
+
+    clear(j, &t, &w.run);
+    for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++) {
+        struct states s = split_states(j, i, g);
+        for (int64_t r = 0; r < t.rows; r++)
+            if (!s.empty[r])
+                merge(j, &w.run, r, s.m[r], s.l[r], s.o + r * j->dvp);
+    }
+    for (int64_t r = 0; r < t.rows; r++)
+        store_row(j, &t, r, &w.run, w.a);
+}
+
+static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, size_t work)
+{
+    size_t bytes = (size_t)(tiles * j->spans) * states_size(j);
+    anl_status s;
+
+    j->split = anl_context_alloc(d->base.context, bytes, 64);
+    if (!j->split)
+        return anl_fail(&d->base, ANL_E_MEMORY, "anl_attn: %zu bytes of states: out of memory",
+                        bytes);
+    anl_account(&d->base, ANL_FOR_SCRATCH, (int64_t)bytes);
+    s = anl_cpu_run(d, tiles * j->spans, split_task, j, work);
+    if (!s)
+        s = anl_cpu_run(d, tiles, merge_task, j, work);
+    anl_account(&d->base, ANL_FOR_SCRATCH, -(int64_t)bytes);
+    anl_context_free(d->base.context, j->split);
+    return s;
+}
+
+static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p)
+{
+    const struct anl_kv_piece *end = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
+    struct job j = { .d = d, .p = p, .b = p->q.dim[0], .h = p->q.dim[1], .sq = p->q.dim[2],
+                     .dk = p->q.dim[3], .hkv = 1 };
+
+    if (end) {
+        j.hkv = end->k.dim[1];
+        j.sk = end->start + end->k.dim[2];
+    }
+    j.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
+    j.dvp = (j.dv + d->k->nr - 1) / d->k->nr * d->k->nr;
+    j.group = j.h / j.hkv;
+    j.spans = (j.sk + LAW_SPAN - 1) / LAW_SPAN;
+    for (j.nq = 1; j.nq < LAW_SPAN && 2 * j.nq * j.group <= TILE_ROWS && j.nq < j.sq;)
+        j.nq *= 2;
+    j.phase = (*p->offset % j.nq + j.nq) % j.nq;
+    j.blocks = (j.phase + j.sq + j.nq - 1) / j.nq;
+    j.rows = (j.nq < j.sq ? j.nq : j.sq) * j.group;
+    return j;
+}
+
+anl_status anl_cpu_attn(struct anl_device *device, const struct anl_attn_params *params)
+{
+    struct cpu_device *d = (struct cpu_device *)device;
+    struct job j = make_job(d, params);
+    int64_t tiles = j.b * j.hkv * j.blocks;
+    size_t work = layout(&j, NULL).size;
+
+    if (tiles < 2 * (int64_t)d->threads && j.spans > 1 && d->threads > 1)
+        return run_split(d, &j, tiles, work);
+    return anl_cpu_run(d, tiles, tile_task, &j, work);
+}

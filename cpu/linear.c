@@ -1,0 +1,117 @@
+/* cpu/linear.c: linear by tiles: a task is some rows of x by some panels of W. Span by span its rows are
+ * copied to a compact block, a panel's span is unpacked to f32, and the matrix kernel adds the span's
+ * chains to the tile's totals; the epilogue runs once over the finished tile. */
+#include <string.h>
+
+#include "cpu/cpu.h"
+
+#define SPAN 512
+#define MAX_ROWS 192   /* rows of a task: its block of x (192 x 528 floats) stays in a 1 MiB cache */
+#define MAX_PANELS 8   /* panels of a task */
+
+struct job {
+    const struct cpu_device *d;
+    const struct anl_linear_params *p;
+    const struct cpu_weights *w;
+    int64_t rows, panels; /* of a task */
+    int64_t row_tasks, panel_tasks;
+};
+
+/* A worker's memory. */
+struct work {
+    float *a;     /* [rows][CPU_LDA] */
+    float *b;     /* [SPAN][nr] */
+    float *c;     /* [rows][panels * nr] */
+    float *out;   /* [panels * nr]: a finished row, when it is narrowed */
+    size_t size;
+};
+
+static struct work layout(const struct job *j, char *base)
+{
+    size_t nr = (size_t)j->d->k->nr, width = (size_t)j->panels * nr;
+    size_t a = anl_cpu_pad((size_t)j->rows * CPU_LDA * 4), b = anl_cpu_pad(SPAN * nr * 4);
+    size_t c = anl_cpu_pad((size_t)j->rows * width * 4), out = anl_cpu_pad(width * 4);
+    struct work w = { (float *)(void *)base, (float *)(void *)(base + a),
+                      (float *)(void *)(base + a + b), (float *)(void *)(base + a + b + c),
+                      a + b + c + out };
+    return w;
+}
+
+static const float *row_of(const struct anl_tensor *t, int64_t row, int64_t col)
+{
+    return t->buffer ? (const float *)anl_host_ptr(t) + row * t->stride[0] + col : NULL;
+}
+
+static void finish_row(const struct job *j, const struct work *w, int64_t row, const float *c,
+                       int64_t n0, int64_t n)
+{
+    const struct anl_linear_params *p = j->p;
+    const struct cpu_kernels *k = j->d->k;
+    const float *bias = p->bias.buffer ? (const float *)anl_host_ptr(&p->bias) + n0 : NULL;
+    const float *gate = row_of(&p->gate, row, n0), *residual = row_of(&p->residual, row, n0);
+    int64_t at = row * p->out.stride[0] + n0;
+
+    if (p->out.dtype == ANL_F32) {
+        k->epilogue(p->act, c, bias, gate, residual, (float *)anl_host_ptr(&p->out) + at, n);
+        return;
+    }
+    k->epilogue(p->act, c, bias, gate, residual, w->out, n);
+    k->narrow(p->out.dtype, w->out, (uint16_t *)anl_host_ptr(&p->out) + at, n);
+}
+
+static void task(void *arg, int64_t i, char *memory)
+{
+    const struct job *j = arg;
+    const struct cpu_kernels *k = j->d->k;
+    struct work w = layout(j, memory);
+    int64_t panel0 = i / j->row_tasks * j->panels, row0 = i % j->row_tasks * j->rows;
+    int64_t all_panels = (j->w->base.n + k->nr - 1) / k->nr;
+    int64_t panels = all_panels - panel0 < j->panels ? all_panels - panel0 : j->panels;
+    int64_t rows = j->p->x.dim[0] - row0 < j->rows ? j->p->x.dim[0] - row0 : j->rows;
+    int64_t width = panels * k->nr, n0 = panel0 * k->nr;
+    int64_t n = j->w->base.n - n0 < width ? j->w->base.n - n0 : width;
+
+    for (int64_t k0 = 0; k0 < j->w->base.k; k0 += SPAN) {
+        int kn = (int)(j->w->base.k - k0 < SPAN ? j->w->base.k - k0 : SPAN);
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(w.a + r * CPU_LDA, row_of(&j->p->x, row0 + r, k0), (size_t)kn * 4);
+        for (int64_t q = 0; q < panels; q++) {
+            const float *b = k->unpack(j->w->base.dtype,
+                                       j->w->panel + (uint64_t)(panel0 + q) * j->w->panel_bytes, k0,
+                                       kn, w.b);
+            k->gemm((int)rows, w.a, b, kn, w.c + q * k->nr, width,
+                    k0 ? CPU_GEMM_ADD : CPU_GEMM_STORE);
+        }
+    }
+    for (int64_t r = 0; r < rows; r++)
+        finish_row(j, &w, row0 + r, w.c + r * width, n0, n);
+}
+
+/* Task sizes: large enough to pay for copying and unpacking, small enough to keep threads busy. */
+static void plan(struct job *j)
+{
+    int64_t t = j->p->x.dim[0], panels = (j->w->base.n + j->d->k->nr - 1) / j->d->k->nr;
+    int64_t mr = j->d->k->mr, want = j->d->threads == 1 ? 1 : 6 * (int64_t)j->d->threads;
+    int64_t row_tasks = (t + MAX_ROWS - 1) / MAX_ROWS;
+
+    j->rows = (t + row_tasks - 1) / row_tasks;
+    j->rows = (j->rows + mr - 1) / mr * mr;
+    if (j->rows > t)
+        j->rows = t;
+    j->row_tasks = (t + j->rows - 1) / j->rows;
+    j->panels = panels * j->row_tasks / want;
+    j->panels = j->panels < 1 ? 1 : j->panels > MAX_PANELS ? MAX_PANELS : j->panels;
+    j->panel_tasks = (panels + j->panels - 1) / j->panels;
+    j->panels = (panels + j->panel_tasks - 1) / j->panel_tasks;
+    j->panel_tasks = (panels + j->panels - 1) / j->panels;
+}
+
+anl_status anl_cpu_linear(struct anl_device *device, const struct anl_linear_params *params)
+{
+    struct job j = { .d = (struct cpu_device *)device, .p = params,
+                     .w = (const struct cpu_weights *)params->w };
+
+    plan(&j);
+    return anl_cpu_run((struct cpu_device *)device, j.row_tasks * j.panel_tasks, task, &j,
+                       layout(&j, NULL).size);
+}

@@ -1,0 +1,44 @@
+/* cpu/vec.h: the vector operations of the instruction set that this translation unit is compiled for
+ * (ANL_CPU_ISA), the law over them, and K(), which keeps the builds' names apart. */
+#ifndef ANL_CPU_VEC_H
+#define ANL_CPU_VEC_H
+
+#include <float.h>
+#include <stdint.h>
+#include <string.h>
+
+#ifdef __FAST_MATH__
+#error "the numerics law cannot be kept under -ffast-math"
+#endif
+#if FLT_EVAL_METHOD != 0
+#error "the numerics law needs FLT_EVAL_METHOD 0 (on 32-bit x86: -msse2 -mfpmath=sse)"
+#endif
+
+#if defined(ANL_CPU_ISA_AVX512)
+#include "cpu/vec_avx512.h"
+#define K(name) anl_k_avx512_##name
+#elif defined(ANL_CPU_ISA_AVX2)
+#include "cpu/vec_avx2.h"
+#define K(name) anl_k_avx2_##name
+#elif defined(ANL_CPU_ISA_NEON)
+#include "cpu/vec_neon.h"
+#define K(name) anl_k_neon_##name
+#else
+#include "cpu/vec_generic.h"
+#define K(name) anl_k_generic_##name
+#endif
+
+#include "law/num.h"
+
+#include "law/elem.h"
+#include "law/narrow.h"
+#include "law/softmax.h"
+
+#include "law/fma.h"
+
+#include "cpu/kernels.h"
+
+/* Columns of a matrix panel: two vectors. */
+#define GEMM_NR (2 * VL)
+
+#endif
