@@ -1,0 +1,66 @@
+/*
+ * A llama-architecture language model on annulet's public API: its weights on one device, and a
+ * session: a KV cache and the tokens seen so far.
+ *
+ * Chunking a prompt, or decoding it token by token, changes no bit of any hidden state.
+ */
+#ifndef LM_MODEL_H
+#define LM_MODEL_H
+
+#include <annulet/annulet.h>
+
+#include "gguf.h"
+
+enum lm_status {
+    LM_OK = 0,
+    LM_BAD_FILE, /* the model file, or a request that does not fit the model */
+    LM_DEVICE    /* the device refused: out of memory, lost */
+};
+
+struct lm_shape {
+    int64_t blocks, dm, heads, kv_heads, head_dim, dff, vocab, rope_dims, context;
+    double rope_base;
+    float eps;
+};
+
+struct lm_model;
+struct lm_session;
+
+/* Called now and then while loading: done of total bytes. */
+typedef void (*lm_progress)(void *user, uint64_t done, uint64_t total);
+
+/* Reads and checks the hyperparameters, loads and packs the weights. The file may be closed
+ * afterwards. The caller frees *out before the device. */
+enum lm_status lm_model_load(const struct gguf *g, struct anl_device *device, lm_progress progress,
+                             void *user, struct lm_model **out, struct gguf_error *err);
+void lm_model_free(struct lm_model *model); /* NULL is fine */
+
+const struct lm_shape *lm_model_shape(const struct lm_model *model);
+
+/* Room for capacity tokens; chunk (0: a default): how many tokens are computed at a time. The
+ * caller frees *out before the model. */
+enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t chunk,
+                              struct lm_session **out, struct gguf_error *err);
+void lm_session_free(struct lm_session *session);
+
+/* Appends n <= lm_chunk() tokens; their final normed hidden states stay on the device until the next
+ * call. */
+enum lm_status lm_append(struct lm_session *session, const int32_t *ids, int64_t n,
+                         struct gguf_error *err);
+
+int64_t lm_chunk(const struct lm_session *session);
+int64_t lm_position(const struct lm_session *session); /* tokens so far */
+
+/* Hidden states [row0, row0 + rows) of the last call, f32 [rows][dm], to host memory. */
+enum lm_status lm_hidden(struct lm_session *session, int64_t row0, int64_t rows, float *out,
+                         struct gguf_error *err);
+
+/* Logits of the last call's row, f32 [vocab], to host memory. */
+enum lm_status lm_logits(struct lm_session *session, int64_t row, float *out,
+                         struct gguf_error *err);
+
+/* out[i]: cross-entropy, in nats, of targets[i] after row row0 + i of the last call. */
+enum lm_status lm_nll(struct lm_session *session, int64_t row0, int64_t rows,
+                      const int32_t *targets, float *out, struct gguf_error *err);
+
+#endif

@@ -1,0 +1,372 @@
+/* A session: the KV cache and the forward pass of a chunk of tokens through all blocks.
+ *
+ * Keys and values of a block lie [token][kv head][head_dim] in one buffer, or in several pieces of a
+ * multiple of 512 tokens where a device's largest allocation is too small for one. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model.h"
+
+#include "model_impl.h"
+
+enum { DEFAULT_CHUNK = 1024, NLL_ROWS = 128, SPAN = 512 };
+
+struct lm_session {
+    struct lm_model *m;
+    int64_t capacity, chunk, position;
+    int64_t rows; /* of the last append */
+    int64_t piece_tokens, n_pieces;
+    struct anl_buffer **k, **v; /* [block][piece] */
+    struct anl_kv_piece *pieces; /* n_pieces, filled for each block */
+    struct anl_buffer *h, *a, *q, *att, *hidden, *logits, *nll;
+    struct anl_rope_table *rope;
+};
+
+static enum lm_status device_failed(const struct lm_session *s, struct gguf_error *err)
+{
+    snprintf(err->message, sizeof err->message, "%s", anl_device_message(s->m->device));
+    return LM_DEVICE;
+}
+
+static int64_t kv_width(const struct lm_session *s)
+{
+    return s->m->shape.kv_heads * s->m->shape.head_dim;
+}
+
+static int64_t piece_length(const struct lm_session *s, int64_t piece)
+{
+    int64_t left = s->capacity - piece * s->piece_tokens;
+    return left < s->piece_tokens ? left : s->piece_tokens;
+}
+
+/* How many tokens' keys a buffer takes: all, unless the device's largest allocation says less. */
+static void plan_pieces(struct lm_session *s)
+{
+    struct anl_device_info info;
+    int64_t row = kv_width(s) * (int64_t)sizeof(float), most = s->capacity;
+
+    anl_device_get_info(s->m->device, &info);
+    if (info.max_alloc && (uint64_t)s->capacity * (uint64_t)row > info.max_alloc)
+        most = (int64_t)(info.max_alloc / (uint64_t)row);
+    s->piece_tokens = most >= s->capacity ? s->capacity : most < SPAN ? SPAN : most / SPAN * SPAN;
+    s->n_pieces = (s->capacity + s->piece_tokens - 1) / s->piece_tokens;
+}
+
+static anl_status make_cache(struct lm_session *s)
+{
+    struct anl_device *d = s->m->device;
+
+    for (int64_t i = 0; i < s->m->shape.blocks * s->n_pieces; i++) {
+        uint64_t bytes = (uint64_t)(piece_length(s, i % s->n_pieces) * kv_width(s)) * sizeof(float);
+        anl_status r = anl_buffer_create(d, bytes, &s->k[i]);
+        if (!r)
+            r = anl_buffer_create(d, bytes, &s->v[i]);
+        if (r)
+            return r;
+    }
+    return ANL_OK;
+}
+
+static anl_status make_buffers(struct lm_session *s)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    int64_t qw = sh->heads * sh->head_dim, nll_rows = s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
+    struct anl_rope_table_params rope = { .size = sizeof rope, .dims = (int)sh->rope_dims,
+                                          .base = sh->rope_base, .positions = s->capacity };
+    const struct {
+        struct anl_buffer **out;
+        int64_t rows, width;
+    } want[] = {
+        { &s->h, s->chunk, sh->dm },      { &s->a, s->chunk, sh->dm },
+        { &s->q, s->chunk, qw },          { &s->att, s->chunk, qw },
+        { &s->hidden, s->chunk, sh->dm }, { &s->logits, nll_rows, sh->vocab },
+        { &s->nll, nll_rows, 1 },
+    };
+    anl_status r = anl_rope_table_create(s->m->device, &rope, &s->rope);
+
+    for (size_t i = 0; !r && i < sizeof want / sizeof *want; i++)
+        r = anl_buffer_create(s->m->device,
+                              (uint64_t)(want[i].rows * want[i].width) * sizeof(float),
+                              want[i].out);
+    return r ? r : make_cache(s);
+}
+
+enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t chunk,
+                              struct lm_session **out, struct gguf_error *err)
+{
+    struct lm_session *s = calloc(1, sizeof *s);
+    enum lm_status r = LM_DEVICE;
+    size_t n;
+
+    *out = NULL;
+    snprintf(err->message, sizeof err->message, "out of memory");
+    if (!s)
+        return LM_DEVICE;
+    s->m = model;
+    s->capacity = capacity;
+    s->chunk = chunk > 0 ? chunk : DEFAULT_CHUNK;
+    s->chunk = s->chunk < capacity ? s->chunk : capacity;
+    if (capacity < 1 || capacity > model->shape.context) {
+        snprintf(err->message, sizeof err->message,
+                 "%lld tokens are asked for: the model's context is %lld", (long long)capacity,
+                 (long long)model->shape.context);
+        r = LM_BAD_FILE;
+        goto fail;
+    }
+    plan_pieces(s);
+    n = (size_t)(model->shape.blocks * s->n_pieces);
+    s->k = calloc(n, sizeof *s->k);
+    s->v = calloc(n, sizeof *s->v);
+    s->pieces = calloc((size_t)s->n_pieces, sizeof *s->pieces);
+    if (!s->k || !s->v || !s->pieces)
+        goto fail;
+    if (make_buffers(s)) {
+        r = device_failed(s, err);
+        goto fail;
+    }
+    *out = s;
+    return LM_OK;
+fail:
+    lm_session_free(s);
+    return r;
+}
+
+void lm_session_free(struct lm_session *session)
+{
+    struct lm_session *s = session;
+
+    if (!s)
+        return;
+    for (int64_t i = 0; s->k && s->v && i < s->m->shape.blocks * s->n_pieces; i++) {
+        anl_buffer_destroy(s->k[i]);
+        anl_buffer_destroy(s->v[i]);
+    }
+    anl_buffer_destroy(s->h);
+    anl_buffer_destroy(s->a);
+    anl_buffer_destroy(s->q);
+    anl_buffer_destroy(s->att);
+    anl_buffer_destroy(s->hidden);
+    anl_buffer_destroy(s->logits);
+    anl_buffer_destroy(s->nll);
+    anl_rope_table_destroy(s->rope);
+    free(s->k);
+    free(s->v);
+    free(s->pieces);
+    free(s);
+}
+
+static struct anl_tensor matrix(struct anl_buffer *b, int64_t rows, int64_t width)
+{
+    return anl_tensor_2d(b, 0, ANL_F32, rows, width);
+}
+
+/* [T, heads * D] seen as [T, heads, D]. */
+static struct anl_tensor by_head(struct anl_tensor t, int64_t heads, int64_t d)
+{
+    return anl_tensor_3d(t.buffer, t.offset, t.dtype, t.dim[0], heads, d);
+}
+
+static anl_status linear(struct lm_session *s, struct anl_tensor x, const struct anl_weights *w,
+                         struct anl_tensor residual, struct anl_tensor out)
+{
+    struct anl_linear_params p = { .size = sizeof p, .x = x, .w = w, .residual = residual,
+                                   .out = out };
+    return anl_linear(s->m->device, &p);
+}
+
+static anl_status norm(struct lm_session *s, struct anl_tensor x, struct anl_buffer *w,
+                       struct anl_tensor out)
+{
+    struct anl_norm_params p = { .size = sizeof p, .x = x,
+                                 .w = anl_tensor_1d(w, 0, ANL_F32, x.dim[1]),
+                                 .eps = s->m->shape.eps, .out = out };
+    return anl_norm(s->m->device, &p);
+}
+
+static anl_status rope(struct lm_session *s, struct anl_tensor x, int64_t position)
+{
+    struct anl_rope_params p = { .size = sizeof p, .x = x, .table = s->rope,
+                                 .pairs = ANL_ROPE_ADJACENT, .position = position, .out = x };
+    return anl_rope(s->m->device, &p);
+}
+
+/* Keys and values of n tokens from position on into the cache: cut where a piece ends. */
+static anl_status fill_cache(struct lm_session *s, const struct lm_block *b, int64_t block,
+                             struct anl_tensor x)
+{
+    const struct anl_tensor none = { 0 };
+    int64_t n = x.dim[0], width = kv_width(s), i = 0;
+    anl_status r = ANL_OK;
+
+    while (!r && i < n) {
+        int64_t at = s->position + i, piece = at / s->piece_tokens, from = at % s->piece_tokens;
+        int64_t room = s->piece_tokens - from, m = n - i < room ? n - i : room;
+        uint64_t offset = (uint64_t)(from * width) * sizeof(float);
+        struct anl_tensor part = x, k, v;
+
+        part.offset += (uint64_t)(i * x.stride[0]) * sizeof(float);
+        part.dim[0] = m;
+        k = anl_tensor_2d(s->k[block * s->n_pieces + piece], offset, ANL_F32, m, width);
+        v = anl_tensor_2d(s->v[block * s->n_pieces + piece], offset, ANL_F32, m, width);
+        r = linear(s, part, b->k, none, k);
+        if (!r)
+            r = linear(s, part, b->v, none, v);
+        if (!r)
+            r = rope(s, by_head(k, s->m->shape.kv_heads, s->m->shape.head_dim), at);
+        i += m;
+    }
+    return r;
+}
+
+/* The first n tokens of a cache buffer: [1, HKV, n, D]. */
+static struct anl_tensor cached(const struct lm_session *s, struct anl_buffer *b, int64_t n)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    struct anl_tensor t = anl_tensor_4d(b, 0, ANL_F32, 1, sh->kv_heads, n, sh->head_dim);
+    t.stride[1] = sh->head_dim;
+    t.stride[2] = kv_width(s);
+    return t;
+}
+
+static anl_status attend(struct lm_session *s, int64_t block, int64_t n)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    struct anl_tensor q = anl_tensor_4d(s->q, 0, ANL_F32, 1, sh->heads, n, sh->head_dim);
+    struct anl_attn_params p = { .size = sizeof p, .pieces = s->pieces, .causal = 1 };
+    int64_t keys = s->position + n;
+
+    q.stride[1] = sh->head_dim;
+    q.stride[2] = sh->heads * sh->head_dim;
+    p.q = p.out = q;
+    p.out.buffer = s->att;
+    for (int64_t i = 0; i * s->piece_tokens < keys; i++) {
+        int64_t left = keys - i * s->piece_tokens;
+        left = left < s->piece_tokens ? left : s->piece_tokens;
+        s->pieces[i].k = cached(s, s->k[block * s->n_pieces + i], left);
+        s->pieces[i].v = cached(s, s->v[block * s->n_pieces + i], left);
+        s->pieces[i].start = i * s->piece_tokens;
+        p.n_pieces = (int)i + 1;
+    }
+    return anl_attn(s->m->device, &p);
+}
+
+static anl_status one_block(struct lm_session *s, int64_t i, int64_t n)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    const struct lm_block *b = &s->m->block[i];
+    const struct anl_tensor none = { 0 };
+    int64_t qw = sh->heads * sh->head_dim;
+    struct anl_tensor h = matrix(s->h, n, sh->dm), a = matrix(s->a, n, sh->dm);
+    struct anl_tensor q = matrix(s->q, n, qw), att = matrix(s->att, n, qw);
+    struct anl_ffn_params ffn = { .size = sizeof ffn, .x = a, .gate = b->gate, .up = b->up,
+                                  .down = b->down, .act = ANL_ACT_SILU, .residual = h, .out = h };
+    anl_status r = norm(s, h, b->attn_norm, a);
+
+    if (!r)
+        r = linear(s, a, b->q, none, q);
+    if (!r)
+        r = rope(s, by_head(q, sh->heads, sh->head_dim), s->position);
+    if (!r)
+        r = fill_cache(s, b, i, a);
+    if (!r)
+        r = attend(s, i, n);
+    if (!r)
+        r = linear(s, att, b->o, h, h);
+    if (!r)
+        r = norm(s, h, b->ffn_norm, a);
+    return r ? r : anl_ffn(s->m->device, &ffn);
+}
+
+enum lm_status lm_append(struct lm_session *session, const int32_t *ids, int64_t n,
+                         struct gguf_error *err)
+{
+    struct lm_session *s = session;
+    int64_t dm = s->m->shape.dm;
+    struct anl_embed_params embed = { .size = sizeof embed, .ids = ids, .table = s->m->embedding,
+                                      .out = matrix(s->h, n, dm) };
+    anl_status r;
+
+    if (n < 1 || n > s->chunk || n > s->capacity - s->position) {
+        snprintf(err->message, sizeof err->message,
+                 "%lld tokens do not fit: %lld of %lld are used", (long long)n,
+                 (long long)s->position, (long long)s->capacity);
+        return LM_BAD_FILE;
+    }
+    r = anl_embed(s->m->device, &embed);
+    for (int64_t i = 0; !r && i < s->m->shape.blocks; i++)
+        r = one_block(s, i, n);
+    if (!r)
+        r = norm(s, matrix(s->h, n, dm), s->m->norm, matrix(s->hidden, n, dm));
+    if (r)
+        return device_failed(s, err);
+    s->position += n;
+    s->rows = n;
+    return LM_OK;
+}
+
+int64_t lm_chunk(const struct lm_session *session)
+{
+    return session->chunk;
+}
+
+int64_t lm_position(const struct lm_session *session)
+{
+    return session->position;
+}
+
+enum lm_status lm_hidden(struct lm_session *session, int64_t row0, int64_t rows, float *out,
+                         struct gguf_error *err)
+{
+    uint64_t row = (uint64_t)session->m->shape.dm * sizeof(float);
+    if (anl_buffer_read(session->hidden, (uint64_t)row0 * row, out, (uint64_t)rows * row))
+        return device_failed(session, err);
+    return LM_OK;
+}
+
+/* logits [rows, vocab] of hidden rows [row0, row0 + rows), rows <= NLL_ROWS. */
+static anl_status head(struct lm_session *s, int64_t row0, int64_t rows, struct anl_tensor *logits)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    const struct anl_tensor none = { 0 };
+    struct anl_tensor x = matrix(s->hidden, rows, sh->dm);
+
+    x.offset = (uint64_t)(row0 * sh->dm) * sizeof(float);
+    *logits = matrix(s->logits, rows, sh->vocab);
+    return linear(s, x, s->m->head ? s->m->head : s->m->embedding, none, *logits);
+}
+
+enum lm_status lm_logits(struct lm_session *session, int64_t row, float *out,
+                         struct gguf_error *err)
+{
+    uint64_t bytes = (uint64_t)session->m->shape.vocab * sizeof(float);
+    struct anl_tensor logits;
+
+    if (head(session, row, 1, &logits) || anl_buffer_read(session->logits, 0, out, bytes))
+        return device_failed(session, err);
+    return LM_OK;
+}
+
+enum lm_status lm_nll(struct lm_session *session, int64_t row0, int64_t rows,
+                      const int32_t *targets, float *out, struct gguf_error *err)
+{
+    struct lm_session *s = session;
+    int64_t most = s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
+
+    for (int64_t i = 0; i < rows; i += most) {
+        int64_t n = rows - i < most ? rows - i : most;
+        struct anl_tensor logits;
+        struct anl_xent_params p = { .size = sizeof p, .targets = targets + i,
+                                     .out = anl_tensor_1d(s->nll, 0, ANL_F32, n) };
+        anl_status r = head(s, row0 + i, n, &logits);
+
+        p.logits = logits;
+        if (!r)
+            r = anl_xent(s->m->device, &p);
+        if (!r)
+            r = anl_buffer_read(s->nll, 0, out + i, (uint64_t)n * sizeof(float));
+        if (r)
+            return device_failed(s, err);
+    }
+    return LM_OK;
+}
