@@ -15,7 +15,7 @@
 
 #include "cpu/cpu.h"
 
-#define TILE_ROWS 256 /* aimed at: enough to pay for packing a span */
+#define TILE_ROWS 512 /* at most, unless one query has more heads: enough to pay for packing a span */
 
 /* Softmax states of a tile's rows. */
 struct states {
@@ -242,10 +242,11 @@ static void merge(const struct job *j, struct states *run, int64_t r, float m, f
     }
 }
 
-static int visible_keys(const struct job *j, const struct tile *t, int64_t r, int64_t g)
+/* How many keys of span g the tile's query i sees by the mask. */
+static int visible_keys(const struct job *j, const struct tile *t, int64_t i, int64_t g)
 {
     int64_t end = (g + 1) * LAW_SPAN < j->sk ? (g + 1) * LAW_SPAN : j->sk;
-    int64_t seen = *j->p->offset + t->i0 + r % t->n + 1;
+    int64_t seen = *j->p->offset + t->i0 + i + 1;
 
     if (j->p->causal && seen < end)
         end = seen;
@@ -258,11 +259,12 @@ static void sub_tile(const struct job *j, const struct tile *t, int64_t r0, int 
 {
     const struct cpu_kernels *k = j->d->k;
     struct cpu_softmax row[CPU_MAX_MR];
+    int64_t i = r0 % t->n;
     int most = 0, blocks;
 
-    for (int r = 0; r < rows; r++) {
+    for (int r = 0; r < rows; r++, i = i + 1 < t->n ? i + 1 : 0) {
         row[r].score = w->s + r * CPU_LDA;
-        row[r].n = visible_keys(j, t, r0 + r, g);
+        row[r].n = visible_keys(j, t, i, g);
         row[r].want_visible = w->odd != 0;
         most = row[r].n > most ? row[r].n : most;
         memcpy(w->a + r * CPU_LDA, w->q + (r0 + r) * j->dk, (size_t)j->dk * sizeof(float));
@@ -408,6 +410,17 @@ static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, 
     return s;
 }
 
+/* Large tiles pack less, but there should be several for each thread. */
+static int64_t tile_queries(const struct cpu_device *d, const struct job *j)
+{
+    int64_t nq = 1;
+
+    while (nq < LAW_SPAN && 2 * nq * j->group <= TILE_ROWS && nq < j->sq &&
+           (nq * j->group < 64 || j->b * j->hkv * (j->sq / (2 * nq)) >= 8 * (int64_t)d->threads))
+        nq *= 2;
+    return nq;
+}
+
 static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p)
 {
     const struct anl_kv_piece *end = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
@@ -422,8 +435,7 @@ static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p
     j.dvp = (j.dv + d->k->nr - 1) / d->k->nr * d->k->nr;
     j.group = j.h / j.hkv;
     j.spans = (j.sk + LAW_SPAN - 1) / LAW_SPAN;
-    for (j.nq = 1; j.nq < LAW_SPAN && 2 * j.nq * j.group <= TILE_ROWS && j.nq < j.sq;)
-        j.nq *= 2;
+    j.nq = tile_queries(d, &j);
     j.phase = (*p->offset % j.nq + j.nq) % j.nq;
     j.blocks = (j.phase + j.sq + j.nq - 1) / j.nq;
     j.rows = (j.nq < j.sq ? j.nq : j.sq) * j.group;

@@ -9,7 +9,7 @@ float K(xent)(const float *logits, int64_t n, float target_logit);
 float K(recip)(float x);
 void K(join)(const float *other, float factor, const float *kept, float *out, int n);
 
-#define VECS (LAW_BLOCK / VL)   /* vectors of a block */
+#define VECS (LAW_BLOCK / VL)      /* vectors of a block */
 #define LANE_VECS (LAW_LANES / VL) /* vectors of the 16 lanes */
 
 static inline float lane0(vf x)
@@ -25,74 +25,87 @@ static inline float pow2_one(float e)
     return lane0(law_pow2(v_splat(e)));
 }
 
-static inline float max_lane(vf x)
+/* One vector whose lanes hold, in turn, the maxima of a's and b's: half as many of each. No lane is NaN,
+ * so the order is free. */
+static inline vf max_pair(vf a, vf b)
 {
-    float t[VL], m = -INFINITY;
-    v_store(t, x);
-    for (int i = 0; i < VL; i++)
-        m = t[i] > m ? t[i] : m;
-    return m;
+    return law_block_max(v_zip_lo(a, b), v_zip_hi(a, b));
 }
 
-/* All lanes where s is -inf? (NaN is not.) */
-static inline int all_hidden(const vf *s)
+/* out[i]: the largest lane of top[i], for 8 vectors. */
+static inline void max_lanes(vf *top, float *out)
 {
-    vf seen = v_splat(0.0f);
-    const vf hidden = v_splat(-INFINITY);
-    float t[VL], sum = 0;
-    for (int i = 0; i < VECS; i++) {
-        vf one = v_splat(1.0f);
-        seen = seen + v_selgt(s[i], hidden, one, v_selnan(s[i], one, v_splat(0.0f)));
-    }
-    v_store(t, seen);
-    for (int i = 0; i < VL; i++)
-        sum += t[i];
-    return sum == 0;
+    float lane[2 * VL];
+
+    for (int i = 0; i < 4; i++)
+        top[i] = max_pair(top[i], top[i + 4]);
+    for (int i = 0; i < 2; i++)
+        top[i] = max_pair(top[i], top[i + 2]);
+    if (VL >= 8)
+        top[0] = max_pair(top[0], top[1]);
+    if (VL >= 16)
+        top[0] = max_pair(top[0], top[0]);
+    v_store(lane, top[0]);
+    v_store(lane + VL, top[1]);
+    for (int i = 0; i < 8; i++)
+        out[i] = lane[VL >= 8 ? i * (VL / 8) : i / 2 + i % 2 * VL];
 }
 
-/* Keys from n on become -inf, whatever their bits. */
-static inline void hide_tail(float *score, vf *s, int n)
+/* Are all 64 scores -inf? (NaN is not.) */
+static int all_hidden(const float *score)
+{
+    for (int i = 0; i < LAW_BLOCK; i++)
+        if (score[i] != -INFINITY)
+            return 0;
+    return 1;
+}
+
+/* Scores from n on become -inf, whatever their bits. */
+static inline void hide_tail(float *score, int n)
 {
     for (int i = 0; i < VECS; i++) {
         vf index = v_iota() + v_splat((float)(i * VL));
-        s[i] = v_selgt(v_splat((float)n), index, v_load(score + i * VL), v_splat(-INFINITY));
+        v_store(score + i * VL, v_selgt(v_splat((float)n), index, v_load(score + i * VL),
+                                        v_splat(-INFINITY)));
     }
 }
 
-static uint64_t visible_bits(const vf *s)
+static uint64_t visible_bits(const float *score)
 {
     uint64_t bits = 0;
-    for (int i = 0; i < VECS; i++) {
-        float t[VL];
-        v_store(t, s[i]);
-        for (int j = 0; j < VL; j++)
-            bits |= (uint64_t)(t[j] != -INFINITY) << (i * VL + j);
-    }
+    for (int i = 0; i < LAW_BLOCK; i++)
+        bits |= (uint64_t)(score[i] != -INFINITY) << i;
     return bits;
 }
 
-/* One block: its p, its lanes; returns the rescale factor. */
-static inline float block(struct cpu_softmax *row, float *score, int n, vf *lanes, uint64_t *visible)
+/* The blocks' maxima over what the mask shows; -inf for a block that is hidden whole. */
+static inline void maxima(struct cpu_softmax *row, float *top)
 {
-    vf s[VECS], top = v_splat(-INFINITY), m;
-    float b, a = 1;
+    vf t[8];
 
-    if (n >= LAW_BLOCK) {
+    for (int j = 0; j < 8; j++) {
+        float *score = row->score + j * LAW_BLOCK;
+        int n = row->n - j * LAW_BLOCK;
+        t[j] = v_splat(-INFINITY);
+        if (n <= 0)
+            continue;
+        if (n < LAW_BLOCK)
+            hide_tail(score, n);
         for (int i = 0; i < VECS; i++)
-            s[i] = v_load(score + i * VL);
-    } else {
-        hide_tail(score, s, n);
+            t[j] = law_block_max(v_load(score + i * VL), t[j]);
+        if (row->want_visible)
+            row->visible[j] = visible_bits(score);
     }
-    for (int i = 0; i < VECS; i++)
-        top = law_block_max(s[i], top);
-    b = max_lane(top);
-    if (row->want_visible)
-        *visible = visible_bits(s);
-    if (b == -INFINITY && all_hidden(s)) {
-        for (int i = 0; i < VECS; i++)
-            v_store(score + i * VL, v_splat(0.0f));
-        return 1;
-    }
+    max_lanes(t, top);
+}
+
+/* One block with a visible key, whose maximum is b: its p, its lanes; returns the rescale factor.
+ * A hidden key's score is -inf, and its p comes out as +0. */
+static inline float block(struct cpu_softmax *row, float *score, float b, vf *lanes)
+{
+    float a = 1;
+    vf m;
+
     b = ceilf(b);
     if (row->empty) {
         row->m = b;
@@ -105,8 +118,8 @@ static inline float block(struct cpu_softmax *row, float *score, int n, vf *lane
     }
     m = v_splat(row->m);
     for (int i = 0; i < VECS; i++) {
-        vf p = law_p2(s[i], m), zero = v_splat(0.0f);
-        p = v_selgt(s[i], v_splat(-INFINITY), p, v_selnan(s[i], s[i], zero));
+        vf s = v_load(score + i * VL), n = v_rint(s);
+        vf p = v_scale2(law_exp2_poly(s - n), n - m);
         v_store(score + i * VL, p);
         lanes[i % LANE_VECS] = lanes[i % LANE_VECS] + p;
     }
@@ -116,22 +129,23 @@ static inline float block(struct cpu_softmax *row, float *score, int n, vf *lane
 void K(softmax)(struct cpu_softmax *row)
 {
     vf lanes[LANE_VECS];
-    float lane[LAW_LANES];
+    float lane[LAW_LANES], top[8];
 
     for (int i = 0; i < LANE_VECS; i++)
         lanes[i] = v_splat(0.0f);
     row->empty = 1;
     row->m = -INFINITY;
+    maxima(row, top);
     for (int j = 0; j < row->blocks; j++) {
         float *score = row->score + j * LAW_BLOCK;
-        int n = row->n - j * LAW_BLOCK;
+        int masked = row->n <= j * LAW_BLOCK;
         row->rescale[j] = 1;
-        if (n <= 0) {
-            for (int i = 0; i < VECS; i++)
-                v_store(score + i * VL, v_splat(0.0f));
-            row->visible[j] = 0;
+        if (masked || (top[j] == -INFINITY && all_hidden(score))) {
+            memset(score, 0, LAW_BLOCK * sizeof *score);
+            if (masked)
+                row->visible[j] = 0;
         } else {
-            row->rescale[j] = block(row, score, n, lanes, &row->visible[j]);
+            row->rescale[j] = block(row, score, top[j], lanes);
         }
     }
     for (int i = 0; i < LANE_VECS; i++)

@@ -26,6 +26,13 @@ static inline vf v_selnan(vf a, vf x, vf y)
 {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, a, _CMP_UNORD_Q));
 }
+/* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
+static inline vf v_scale2(vf p, vf e)
+{
+    __m256 lo = _mm256_set1_ps(-63.0f);
+    vu bits = (v_toint(_mm256_max_ps(e, lo)) + v_splatu(127u)) << 23; /* max: NaN gives lo */
+    return _mm256_andnot_ps(_mm256_cmp_ps(e, lo, _CMP_LE_OQ), p * v_float(bits));
+}
 static inline vf v_iota(void) { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
 /* VL bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_u8(const uint8_t *p)

@@ -26,6 +26,12 @@ static inline vf v_selnan(vf a, vf x, vf y)
 {
     return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q), y, x);
 }
+/* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
+static inline vf v_scale2(vf p, vf e)
+{
+    __mmask16 kept = _mm512_cmp_ps_mask(e, _mm512_set1_ps(-63.0f), _CMP_NLE_UQ);
+    return _mm512_maskz_scalef_ps(kept, p, e);
+}
 static inline vf v_iota(void)
 {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

@@ -22,7 +22,7 @@ static inline vf v_load(const float *p)
 static inline void v_store(float *p, vf x) { memcpy(p, &x, sizeof x); }
 static inline vf v_fma(vf a, vf b, vf c)
 {
-    vf r;
+    vf r = c;
 #if defined(__SSE2__) && !defined(__FP_FAST_FMAF)
     /* law_fmaf_soft() on four lanes: if any of them needs the rounding to odd, all go one by one. */
     typedef double vd __attribute__((vector_size(16)));
@@ -47,14 +47,14 @@ static inline vf v_fma(vf a, vf b, vf c)
 }
 static inline vf v_rint(vf x)
 {
-    vf r;
+    vf r = x;
     for (int i = 0; i < VL; i++)
         r[i] = rintf(x[i]);
     return r;
 }
 static inline vf v_ceil(vf x)
 {
-    vf r;
+    vf r = x;
     for (int i = 0; i < VL; i++)
         r[i] = ceilf(x[i]);
     return r;
@@ -72,6 +72,13 @@ static inline vf v_selnan(vf a, vf x, vf y)
 {
     vu mask = (vu)(a != a);
     return (vf)(((vu)x & mask) | ((vu)y & ~mask));
+}
+/* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
+static inline vf v_scale2(vf p, vf e)
+{
+    vf lo = v_splat(-63.0f), kept = v_selgt(e, lo, e, lo);
+    vf r = p * v_float((v_toint(kept) + v_splatu(127u)) << 23);
+    return v_selgt(e, lo, r, v_selnan(e, r, v_splat(0.0f)));
 }
 static inline vf v_iota(void) { return (vf){ 0, 1, 2, 3 }; }
 /* VL bytes, or VL halves, each into the low bits of a lane. */

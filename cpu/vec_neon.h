@@ -20,6 +20,13 @@ static inline vu v_toint(vf x) { return vreinterpretq_u32_s32(vcvtq_s32_f32(x));
 static inline vf v_toflt(vu u) { return vcvtq_f32_s32(vreinterpretq_s32_u32(u)); }
 static inline vf v_selgt(vf a, vf b, vf x, vf y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
 static inline vf v_selnan(vf a, vf x, vf y) { return vbslq_f32(vceqq_f32(a, a), y, x); }
+/* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
+static inline vf v_scale2(vf p, vf e)
+{
+    vf lo = v_splat(-63.0f), kept = v_selgt(e, lo, e, lo);
+    vf r = p * v_float((v_toint(kept) + v_splatu(127u)) << 23);
+    return v_selgt(e, lo, r, v_selnan(e, r, v_splat(0.0f)));
+}
 static inline vf v_iota(void) { return (vf){ 0, 1, 2, 3 }; }
 /* VL bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_u8(const uint8_t *p) { return (vu){ p[0], p[1], p[2], p[3] }; }
