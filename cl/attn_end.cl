@@ -1,0 +1,70 @@
+/* cl/attn_end.cl: what follows the spans: their states merged (attn_merge, where each span's was
+ * computed on its own), and the result written (attn_end). */
+
+static inline long view_at(long4 v, long b, long h, long i)
+{
+    return v.x + b * v.y + h * v.z + i * v.w;
+}
+
+/* One work-item per element of o; rows of a head begin at head * head_rows + shift.
+ * flags: 1 out, 2 state. */
+__kernel void attn_end(__global const float *state_o, __global const float2 *state_ml, int dvp,
+                       int dv, int heads, long head0, long head_rows, long shift, long i0, long n,
+                       __global float *out, long4 outv, int out_type, __global float *m, long4 mv,
+                       __global float *l, long4 lv, __global float *o, long4 ov, int flags)
+{
+    const long e = get_global_id(0), i = e / dv, head = head0 + (long)get_global_id(1);
+    const int col = (int)(e % dv);
+    if (i >= n)
+        return;
+    const long row = (long)get_global_id(1) * head_rows + shift + i, b = head / heads, h = head % heads;
+    const float2 ml = state_ml[row];
+    const int empty = ml.y == 0.0f;
+    const float x = empty ? 0.0f : state_o[row * dvp + col];
+    if (flags & 1)
+        store1(out, view_at(outv, b, h, i0 + i) + col, out_type,
+               empty ? 0.0f : x * law_recip(ml.y));
+    if (flags & 2) {
+        store1(o, view_at(ov, b, h, i0 + i) + col, 0, x);
+        if (col == 0) {
+            store1(m, view_at(mv, b, h, i0 + i), 0, empty ? -INFINITY : ml.x);
+            store1(l, view_at(lv, b, h, i0 + i), 0, ml.y);
+        }
+    }
+}
+
+/* Spans' states [row][span] to one [row], in ring order; one work-item per element of o. */
+__kernel void attn_merge(__global const float *span_o, __global const float2 *span_ml,
+                         __global float *state_o, __global float2 *state_ml, int dvp, int dv, int spans,
+                         long rows_per_head, long offset, int causal, long rows)
+{
+    const long e = get_global_id(0), row = e / dv;
+    const int col = (int)(e % dv);
+    if (row >= rows)
+        return;
+    const int own = (int)clamp((offset + row % rows_per_head) >> 9, 0L, (long)spans - 1);
+    float2 run = (float2)(-INFINITY, 0.0f);
+    float x = 0.0f;
+    for (int i = 0; i < (causal ? own + 1 : spans); i++) {
+        const int span = i <= own ? own - i : spans - (i - own);
+        const float2 s = span_ml[row * spans + span];
+        if (s.y == 0.0f)
+            continue;
+        const float so = span_o[(row * spans + span) * dvp + col];
+        if (run.y == 0.0f) {
+            run = s;
+            x = so;
+        } else if (s.x > run.x) {
+            float f = law_pow2(run.x - s.x);
+            run = (float2)(s.x, law_join(run.y, f, s.y));
+            x = law_join(x, f, so);
+        } else {
+            float f = law_pow2(s.x - run.x);
+            run.y = law_join(s.y, f, run.y);
+            x = law_join(so, f, x);
+        }
+    }
+    state_o[row * dvp + col] = x;
+    if (col == 0)
+        state_ml[row] = run;
+}

@@ -1,0 +1,189 @@
+/* cl/cache.c: the blob that carries built programs and the probes' verdict to a later run.
+ *
+ *   head     magic, identity of device, driver and all our sources, verdict, number of entries
+ *   entries  key, size, bytes of a program's binary; each padded to 8 bytes
+ *   tail     XXH3-64 of all before it
+ *
+ * Anything unexpected means: no blob. */
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "cl/cl.h"
+
+struct head {
+    char magic[8];
+    uint64_t identity;
+    int32_t grade;
+    uint32_t entries;
+    char failed_probe[128];
+};
+
+struct entry {
+    uint64_t key, size;
+};
+
+static const char magic[8] = "ANLCL 1";
+
+static size_t padded(size_t size)
+{
+    return (size + 7) & ~(size_t)7;
+}
+
+static struct head read_head(const struct anl_cl_device *d)
+{
+    struct head h;
+    memcpy(&h, d->cache, sizeof h);
+    return h;
+}
+
+void anl_cl_cache_load(struct anl_cl_device *d, const void *data, size_t size)
+{
+    struct head h;
+    uint64_t sum;
+
+    if (!data || size < sizeof h + sizeof sum)
+        return;
+    memcpy(&h, data, sizeof h);
+    memcpy(&sum, (const char *)data + size - sizeof sum, sizeof sum);
+    if (memcmp(h.magic, magic, sizeof magic) || h.identity != d->identity ||
+        h.failed_probe[sizeof h.failed_probe - 1] ||
+        sum != XXH3_64bits(data, size - sizeof sum))
+        return;
+    d->cache = anl_context_alloc(d->base.context, size, 64);
+    if (!d->cache)
+        return;
+    memcpy(d->cache, data, size);
+    d->cache_size = size;
+}
+
+/* Entry number i at *at, which moves on to the next; 0 at the end. */
+static int next_entry(const struct anl_cl_device *d, size_t *at, struct entry *e)
+{
+    size_t left;
+
+    if (!d->cache)
+        return 0;
+    if (!*at)
+        *at = sizeof(struct head);
+    left = d->cache_size - sizeof(uint64_t) - *at;
+    if (left < sizeof *e)
+        return 0;
+    memcpy(e, d->cache + *at, sizeof *e);
+    if (e->size > left - sizeof *e || padded((size_t)e->size) > left - sizeof *e)
+        return 0;
+    *at += sizeof *e + padded((size_t)e->size);
+    return 1;
+}
+
+const unsigned char *anl_cl_cache_find(const struct anl_cl_device *d, uint64_t key, size_t *size)
+{
+    struct entry e;
+    size_t at = 0;
+
+    while (next_entry(d, &at, &e))
+        if (e.key == key) {
+            *size = (size_t)e.size;
+            return d->cache + at - padded(*size);
+        }
+    return NULL;
+}
+
+int anl_cl_cache_verdict(struct anl_cl_device *d)
+{
+    struct head h;
+
+    if (!d->cache)
+        return 0;
+    h = read_head(d);
+    if (h.grade < ANL_EXACT || h.grade > ANL_FAST)
+        return 0;
+    d->base.info.grade = (anl_grade)h.grade;
+    memcpy(d->base.info.failed_probe, h.failed_probe, sizeof h.failed_probe);
+    return 1;
+}
+
+struct writer {
+    unsigned char *data;
+    size_t capacity, size;
+};
+
+static void put(struct writer *w, const void *data, size_t size)
+{
+    static const char zero[8] = { 0 };
+
+    if (w->size + padded(size) <= w->capacity) {
+        memcpy(w->data + w->size, data, size);
+        memcpy(w->data + w->size + size, zero, padded(size) - size);
+    }
+    w->size += padded(size);
+}
+
+static int is_built(const struct anl_cl_device *d, uint64_t key)
+{
+    for (const struct anl_cl_program *p = d->programs; p; p = p->next)
+        if (p->key == key)
+            return 1;
+    return 0;
+}
+
+static anl_status put_program(struct anl_cl_device *d, const struct anl_cl_program *p,
+                              struct writer *w)
+{
+    struct entry e = { p->key, 0 };
+    size_t size = 0;
+    unsigned char *binary;
+    cl_int code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, sizeof size, &size,
+                                          NULL);
+    if (code)
+        return anl_cl_fail(d, "clGetProgramInfo", code);
+    e.size = size;
+    binary = anl_context_alloc(d->base.context, size ? size : 1, 64);
+    if (!binary)
+        return anl_fail(&d->base, ANL_E_MEMORY, "a program's binary: out of memory");
+    code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
+    if (!code) {
+        put(w, &e, sizeof e);
+        put(w, binary, size);
+    }
+    anl_context_free(d->base.context, binary);
+    return code ? anl_cl_fail(d, "clGetProgramInfo", code) : ANL_OK;
+}
+
+anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capacity, size_t *needed)
+{
+    struct anl_cl_device *d = anl_cl(device);
+    struct writer w = { data, data ? capacity : 0, 0 };
+    struct head h;
+    struct entry e;
+    size_t at = 0;
+    uint64_t sum = 0;
+
+    memset(&h, 0, sizeof h);
+    memcpy(h.magic, magic, sizeof magic);
+    h.identity = d->identity;
+    h.grade = (int32_t)device->info.grade;
+    memcpy(h.failed_probe, device->info.failed_probe, sizeof h.failed_probe);
+    put(&w, &h, sizeof h);
+    for (const struct anl_cl_program *p = d->programs; p; p = p->next) {
+        anl_status s = put_program(d, p, &w);
+        if (s)
+            return s;
+        h.entries++;
+    }
+    /* what an earlier run built and this one had no use for */
+    while (next_entry(d, &at, &e))
+        if (!is_built(d, e.key)) {
+            put(&w, &e, sizeof e);
+            put(&w, d->cache + at - padded((size_t)e.size), (size_t)e.size);
+            h.entries++;
+        }
+    *needed = w.size + sizeof sum;
+    if (!data || *needed > capacity)
+        return ANL_OK;
+    memcpy(w.data, &h, sizeof h);
+    sum = XXH3_64bits(w.data, w.size);
+    put(&w, &sum, sizeof sum);
+    return ANL_OK;
+}

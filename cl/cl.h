@@ -1,0 +1,190 @@
+/* cl/cl.h: what the files of the OpenCL backend share: the device, memory, programs, launches. */
+#ifndef ANL_CL_CL_H
+#define ANL_CL_CL_H
+
+#include "cl/api.h"
+#include "src/backend.h"
+
+/* The programs, one .cl each; see cl/program.c for what each is put together from. */
+enum anl_cl_unit {
+    ANL_CL_LINEAR_TILE = 0,
+    ANL_CL_LINEAR_ROW,
+    ANL_CL_LINEAR_CPU,
+    ANL_CL_ATTN_TILE,
+    ANL_CL_ATTN_ROW,
+    ANL_CL_ATTN_CPU,
+    ANL_CL_ATTN_END,
+    ANL_CL_NORM,
+    ANL_CL_ROPE,
+    ANL_CL_EMBED,
+    ANL_CL_XENT,
+    ANL_CL_PROBE,
+    ANL_CL_UNITS
+};
+
+#define ANL_CL_EVENTS 256  /* launches that may be queued at once */
+#define ANL_CL_KERNELS 6   /* of one program */
+#define ANL_CL_SCRATCH 4
+
+struct anl_cl_program {
+    struct anl_cl_program *next;
+    uint64_t key; /* hash of the source and the options */
+    cl_program handle;
+    int n_kernels;
+    struct {
+        const char *name; /* a string constant */
+        cl_kernel handle;
+    } kernels[ANL_CL_KERNELS];
+};
+
+struct anl_cl_device {
+    struct anl_device base;
+    struct anl_cl_api api;
+    cl_device_id id;
+    cl_context context;
+    cl_command_queue queue;
+
+    int cpu_shaped;       /* one work-item computes a whole tile */
+    int wide;             /* 16-lane registers are there (CPU-shaped) */
+    uint64_t local_bytes; /* local memory of a work-group */
+    size_t max_group;     /* work-items of a work-group */
+    double launch_fma;    /* no launch does much more work than this */
+
+    struct anl_cl_program *programs;
+    uint64_t unit_hash[ANL_CL_UNITS];
+    uint64_t identity; /* hash of our sources and of device's and driver's names and versions */
+    unsigned char *cache; /* the caller's blob, already checked; or NULL */
+    size_t cache_size;
+
+    /* Memory of the operations' own; grows; queued work goes on using what it was given. */
+    struct {
+        cl_mem mem;
+        uint64_t size;
+    } scratch[ANL_CL_SCRATCH];
+
+    cl_event events[ANL_CL_EVENTS]; /* of the last launches, to see their errors */
+    unsigned n_launches;
+    cl_int late; /* first error of queued work that finish has not told yet */
+};
+
+struct anl_cl_buffer {
+    struct anl_buffer base;
+    cl_mem mem;
+};
+
+/* Packed: see cl/weights.c. */
+struct anl_cl_weights {
+    struct anl_weights base;
+    cl_mem cells, scales; /* scales: quantised types only */
+    int64_t np;           /* n rounded up to a multiple of 16 */
+    int64_t kp;           /* k rounded up to a multiple of 32 */
+};
+
+static inline struct anl_cl_device *anl_cl(struct anl_device *device)
+{
+    return (struct anl_cl_device *)device;
+}
+
+static inline cl_mem anl_cl_mem(const struct anl_buffer *buffer)
+{
+    return ((const struct anl_cl_buffer *)buffer)->mem;
+}
+
+static inline int64_t anl_cl_ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+/* The status that fits an OpenCL error, with a message that names the call. */
+anl_status anl_cl_fail(struct anl_cl_device *d, const char *call, cl_int code);
+
+/* cl/buffer.c */
+anl_status anl_cl_alloc(struct anl_cl_device *d, uint64_t size, enum anl_purpose purpose,
+                        cl_mem *out);
+void anl_cl_free(struct anl_cl_device *d, cl_mem mem, uint64_t size, enum anl_purpose purpose);
+/* Scratch number slot, of at least size bytes. Operations use it one after another, in queue order. */
+anl_status anl_cl_scratch(struct anl_cl_device *d, int slot, uint64_t size, cl_mem *out);
+/* A copy of a small array of the host; the caller gives it back with anl_cl_free(ANL_FOR_SCRATCH)
+ * once the work that reads it is queued. */
+anl_status anl_cl_upload(struct anl_cl_device *d, const void *data, uint64_t size, cl_mem *out);
+anl_status anl_cl_buffer_create(struct anl_device *device, uint64_t size, enum anl_purpose purpose,
+                                void *wrapped, struct anl_buffer **out);
+void anl_cl_buffer_destroy(struct anl_buffer *buffer);
+anl_status anl_cl_buffer_write(struct anl_buffer *buffer, uint64_t offset, const void *data,
+                               uint64_t size);
+anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *data,
+                              uint64_t size);
+
+/* cl/weights.c */
+anl_status anl_cl_weights_create(struct anl_device *device, const struct anl_weights_params *params,
+                                 struct anl_weights **out);
+void anl_cl_weights_destroy(struct anl_weights *weights);
+
+/* cl/program.c: the kernel of that name in the unit's program for these options, built now if it
+ * has not been. name is a string constant. */
+anl_status anl_cl_kernel(struct anl_cl_device *d, enum anl_cl_unit unit, const char *options,
+                         const char *name, cl_kernel *out);
+void anl_cl_programs_init(struct anl_cl_device *d);
+void anl_cl_programs_free(struct anl_cl_device *d);
+
+/* cl/cache.c */
+void anl_cl_cache_load(struct anl_cl_device *d, const void *data, size_t size);
+/* The binary of that key, or NULL. */
+const unsigned char *anl_cl_cache_find(const struct anl_cl_device *d, uint64_t key, size_t *size);
+/* Takes the probes' verdict from the blob: 1, or 0 if there is none. */
+int anl_cl_cache_verdict(struct anl_cl_device *d);
+anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capacity, size_t *needed);
+
+/* cl/probe.c: sets the device's grade and failed_probe. */
+anl_status anl_cl_probe(struct anl_cl_device *d);
+
+/* cl/launch.c: one kernel call: begin, its arguments in order, launch. The first error is kept
+ * and comes from launch. */
+struct anl_cl_call {
+    struct anl_cl_device *device;
+    cl_kernel kernel;
+    cl_uint n_args;
+    cl_int error;
+    anl_status status;
+    const char *name;
+};
+void anl_cl_begin(struct anl_cl_call *call, struct anl_cl_device *d, enum anl_cl_unit unit,
+                  const char *options, const char *name);
+void anl_cl_arg_mem(struct anl_cl_call *call, cl_mem mem);
+void anl_cl_arg_int(struct anl_cl_call *call, int32_t value);
+void anl_cl_arg_long(struct anl_cl_call *call, int64_t value);
+void anl_cl_arg_float(struct anl_cl_call *call, float value);
+void anl_cl_arg_long4(struct anl_cl_call *call, int64_t x, int64_t y, int64_t z, int64_t w);
+/* Two arguments: the memory and a long4 of the view's offset in elements and its first three
+ * strides. An absent view passes instead's memory, which the kernel does not touch. */
+void anl_cl_arg_tensor(struct anl_cl_call *call, const struct anl_tensor *t,
+                       const struct anl_tensor *instead);
+/* groups: work-groups along 1 to 3 dimensions; group: work-items of each along the same. */
+anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups,
+                         const size_t *group);
+/* Looks at the events of the launches that are done; all of them if wait. */
+void anl_cl_collect(struct anl_cl_device *d, int wait);
+
+/* The operations. */
+#define ANL_CL_OP(op) \
+    anl_status anl_cl_##op(struct anl_device *device, const struct anl_##op##_params *params);
+ANL_CL_OP(linear)
+ANL_CL_OP(attn)
+ANL_CL_OP(norm)
+ANL_CL_OP(rope)
+ANL_CL_OP(embed)
+ANL_CL_OP(xent)
+#undef ANL_CL_OP
+
+/* One source that the build embeds (cl/embed.py). */
+struct anl_cl_source {
+    const char *name;
+    const char *text;
+    size_t size;
+};
+extern const struct anl_cl_source anl_cl_sources[];
+extern const int anl_cl_n_sources;
+
+extern const struct anl_backend anl_cl_backend;
+
+#endif

@@ -1,0 +1,245 @@
+/* cl/device.c: the OpenCL device: made, waited for, destroyed; and the backend's table. */
+#include <stdio.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "cl/list.h"
+
+/* Work of one launch: a fraction of a second on a slow device of the kind, since drivers kill
+ * kernels that run for seconds. */
+#define LAUNCH_FMA_GPU 5e10
+#define LAUNCH_FMA_CPU 1e10
+
+static void device_destroy(struct anl_device *device);
+
+static anl_status device_finish(struct anl_device *device)
+{
+    struct anl_cl_device *d = anl_cl(device);
+    cl_int code = d->api.clFinish(d->queue);
+
+    anl_cl_collect(d, 1);
+    if (d->late)
+        code = d->late;
+    d->late = 0;
+    return code ? anl_cl_fail(d, "clFinish", code) : ANL_OK;
+}
+
+/* Finds the device that params name, and makes (or retains) context and queue. Returns NULL, or
+ * why not. */
+static const char *open_handles(struct anl_cl_device *d, const struct anl_cl_params *p,
+                                anl_status *status, cl_int *code)
+{
+    cl_platform_id platforms[ANL_CL_MAX_LIST];
+    cl_device_id devices[ANL_CL_MAX_LIST];
+    int n;
+
+    if (p->cl_context) {
+        d->id = p->cl_device;
+        *code = d->api.clRetainContext(p->cl_context);
+        if (*code)
+            return "clRetainContext";
+        d->context = p->cl_context;
+        *code = d->api.clRetainCommandQueue(p->cl_queue);
+        if (*code)
+            return "clRetainCommandQueue";
+        d->queue = p->cl_queue;
+        return NULL;
+    }
+    *status = ANL_E_NO_DEVICE;
+    *code = anl_cl_platforms(&d->api, platforms, &n);
+    if (p->platform < 0 || p->platform >= n)
+        return "no such OpenCL platform";
+    n = anl_cl_devices(&d->api, platforms[p->platform], devices);
+    if (p->device < 0 || p->device >= n)
+        return "no such OpenCL device";
+    *status = ANL_E_DEVICE;
+    d->id = devices[p->device];
+    d->context = d->api.clCreateContext(NULL, 1, &d->id, NULL, NULL, code);
+    if (!d->context)
+        return "clCreateContext";
+    d->queue = d->api.clCreateCommandQueue(d->context, d->id, 0, code);
+    return d->queue ? NULL : "clCreateCommandQueue";
+}
+
+static uint64_t get_number(struct anl_cl_device *d, cl_device_info what, size_t size)
+{
+    cl_ulong wide = 0;
+    cl_uint narrow = 0;
+
+    if (size == sizeof narrow)
+        return d->api.clGetDeviceInfo(d->id, what, sizeof narrow, &narrow, NULL) ? 0 : narrow;
+    return d->api.clGetDeviceInfo(d->id, what, sizeof wide, &wide, NULL) ? 0 : wide;
+}
+
+static void read_properties(struct anl_cl_device *d, anl_cl_shape shape)
+{
+    struct anl_device_info *info = &d->base.info;
+    int is_cpu = (get_number(d, CL_DEVICE_TYPE, 8) & CL_DEVICE_TYPE_CPU) != 0;
+
+    anl_cl_device_text(&d->api, d->id, CL_DEVICE_NAME, info->name, sizeof info->name);
+    anl_cl_device_text(&d->api, d->id, CL_DEVICE_VERSION, info->detail, sizeof info->detail);
+    info->threads = (int)get_number(d, CL_DEVICE_MAX_COMPUTE_UNITS, 4);
+    info->memory = get_number(d, CL_DEVICE_GLOBAL_MEM_SIZE, 8);
+    info->max_alloc = get_number(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
+    d->local_bytes = get_number(d, CL_DEVICE_LOCAL_MEM_SIZE, 8);
+    d->max_group = (size_t)get_number(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
+    d->wide = get_number(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 4) >= 16;
+    d->cpu_shaped = shape == ANL_CL_SHAPE_CPU || (shape == ANL_CL_SHAPE_AUTO && is_cpu);
+    d->launch_fma = is_cpu ? LAUNCH_FMA_CPU : LAUNCH_FMA_GPU;
+}
+
+static void make_identity(struct anl_cl_device *d)
+{
+    static const cl_device_info what[] = { CL_DEVICE_VENDOR, CL_DEVICE_NAME, CL_DEVICE_VERSION,
+                                           CL_DRIVER_VERSION };
+    uint64_t h = XXH3_64bits_withSeed(d->unit_hash, sizeof d->unit_hash, (uint64_t)d->cpu_shaped);
+
+    for (size_t i = 0; i < sizeof what / sizeof *what; i++) {
+        char text[512];
+        anl_cl_device_text(&d->api, d->id, what[i], text, sizeof text);
+        h = XXH3_64bits_withSeed(text, strlen(text), h);
+    }
+    d->identity = h;
+}
+
+/* What a device must have for any of the kernels to run. */
+static const char *too_small(const struct anl_cl_device *d)
+{
+    if (d->cpu_shaped)
+        return NULL;
+    if (d->local_bytes < 32768)
+        return "it has less than 32 KiB of local memory";
+    if (d->max_group < 64)
+        return "its work-groups hold less than 64 work-items";
+    return NULL;
+}
+
+static anl_status check_params(struct anl_context *context, const struct anl_cl_params *p,
+                               struct anl_device **out)
+{
+    int given = p ? !!p->cl_context + !!p->cl_device + !!p->cl_queue : 0;
+
+    if (!out)
+        return ANL_E_ARGUMENT;
+    *out = NULL;
+    if (!context || !p || p->size < sizeof *p)
+        return ANL_E_ARGUMENT;
+    if ((given != 0 && given != 3) || (unsigned)p->shape > ANL_CL_SHAPE_CPU ||
+        (unsigned)p->worst_grade > ANL_FAST) {
+        anl_constructor_error(context, p->error, p->error_size,
+                              "anl_device_create_cl: %d of cl_context, cl_device and cl_queue given, "
+                              "shape %d, worst_grade %d",
+                              given, (int)p->shape, (int)p->worst_grade);
+        return ANL_E_ARGUMENT;
+    }
+    return ANL_OK;
+}
+
+/* Everything but the probes. */
+static anl_status set_up(struct anl_cl_device *d, const struct anl_cl_params *p)
+{
+    struct anl_context *context = d->base.context;
+    anl_status s = ANL_E_DEVICE;
+    cl_int code = 0;
+    char text[160];
+    const char *why;
+
+    if (!anl_cl_api_open(&d->api, p->get_symbol, p->get_symbol_user, text, sizeof text)) {
+        anl_constructor_error(context, p->error, p->error_size, "%s", text);
+        return ANL_E_NO_DEVICE;
+    }
+    why = open_handles(d, p, &s, &code);
+    if (why) {
+        anl_constructor_error(context, p->error, p->error_size, "%s: %s (%d)", why,
+                              code ? anl_cl_error_name(code) : "not in the list", (int)code);
+        return s;
+    }
+    read_properties(d, p->shape);
+    why = too_small(d);
+    if (why) {
+        anl_constructor_error(context, p->error, p->error_size, "%s: %s", d->base.info.name, why);
+        return ANL_E_UNSUPPORTED;
+    }
+    anl_cl_programs_init(d);
+    make_identity(d);
+    anl_cl_cache_load(d, p->cache, p->cache_size);
+    return ANL_OK;
+}
+
+anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl_params *params,
+                                struct anl_device **out)
+{
+    struct anl_cl_device *d;
+    anl_status s = check_params(context, params, out);
+
+    if (s)
+        return s;
+    d = anl_device_alloc(context, sizeof *d, &anl_cl_backend);
+    if (!d) {
+        anl_constructor_error(context, params->error, params->error_size, "out of memory");
+        return ANL_E_MEMORY;
+    }
+    s = set_up(d, params);
+    if (s)
+        goto fail;
+    if (!anl_cl_cache_verdict(d)) {
+        s = anl_cl_probe(d);
+        if (s) {
+            anl_constructor_error(context, params->error, params->error_size, "%s: %s",
+                                  d->base.info.name, d->base.message);
+            goto fail;
+        }
+    }
+    if (d->base.info.grade > params->worst_grade) {
+        anl_constructor_error(context, params->error, params->error_size,
+                              "%s: the probe '%s' failed, and worst_grade does not allow that",
+                              d->base.info.name, d->base.info.failed_probe);
+        s = ANL_E_UNSUPPORTED;
+        goto fail;
+    }
+    *out = &d->base;
+    return ANL_OK;
+fail:
+    device_destroy(&d->base);
+    return s;
+}
+
+static void device_destroy(struct anl_device *device)
+{
+    struct anl_cl_device *d = anl_cl(device);
+
+    if (d->queue) {
+        d->api.clFinish(d->queue);
+        anl_cl_collect(d, 1);
+    }
+    anl_cl_programs_free(d);
+    for (int i = 0; i < ANL_CL_SCRATCH; i++)
+        anl_cl_free(d, d->scratch[i].mem, d->scratch[i].size, ANL_FOR_SCRATCH);
+    if (d->queue)
+        d->api.clReleaseCommandQueue(d->queue);
+    if (d->context)
+        d->api.clReleaseContext(d->context);
+    anl_context_free(device->context, d->cache);
+    anl_context_free(device->context, d);
+}
+
+const struct anl_backend anl_cl_backend = {
+    .kind = ANL_CL,
+    .device_destroy = device_destroy,
+    .device_finish = device_finish,
+    .buffer_create = anl_cl_buffer_create,
+    .buffer_destroy = anl_cl_buffer_destroy,
+    .buffer_write = anl_cl_buffer_write,
+    .buffer_read = anl_cl_buffer_read,
+    .weights_create = anl_cl_weights_create,
+    .weights_destroy = anl_cl_weights_destroy,
+    .cache_get = anl_cl_cache_get,
+    .linear = anl_cl_linear,
+    .attn = anl_cl_attn,
+    .norm = anl_cl_norm,
+    .rope = anl_cl_rope,
+    .embed = anl_cl_embed,
+    .xent = anl_cl_xent,
+};
