@@ -392,6 +392,13 @@ static void merge_task(void *arg, int64_t i, char *memory)
         store_row(j, &t, r, &w.run, w.a);
 }
 
+/* Contractions, and the packing that few queries do not make up for. */
+static double cost(const struct job *j)
+{
+    double rows = (double)(j->b * j->h * j->sq), pairs = (double)(j->b * j->hkv) * 8;
+    return (rows + pairs) * (double)j->sk * (double)(j->dk + j->dvp);
+}
+
 static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, size_t work)
 {
     size_t bytes = (size_t)(tiles * j->spans) * states_size(j);
@@ -402,9 +409,10 @@ static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, 
         return anl_fail(&d->base, ANL_E_MEMORY, "anl_attn: %zu bytes of states: out of memory",
                         bytes);
     anl_account(&d->base, ANL_FOR_SCRATCH, (int64_t)bytes);
-    s = anl_cpu_run(d, tiles * j->spans, split_task, j, work);
+    s = anl_cpu_run(d, tiles * j->spans, split_task, j, work, cost(j));
     if (!s)
-        s = anl_cpu_run(d, tiles, merge_task, j, work);
+        s = anl_cpu_run(d, tiles, merge_task, j, work,
+                        (double)(j->b * j->h * j->sq * j->spans * j->dvp));
     anl_account(&d->base, ANL_FOR_SCRATCH, -(int64_t)bytes);
     anl_context_free(d->base.context, j->split);
     return s;
@@ -451,5 +459,5 @@ anl_status anl_cpu_attn(struct anl_device *device, const struct anl_attn_params 
 
     if (tiles < 2 * (int64_t)d->threads && j.spans > 1 && d->threads > 1)
         return run_split(d, &j, tiles, work);
-    return anl_cpu_run(d, tiles, tile_task, &j, work);
+    return anl_cpu_run(d, tiles, tile_task, &j, work, cost(&j));
 }

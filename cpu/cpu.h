@@ -37,12 +37,16 @@ anl_status anl_cpu_weights_create(struct anl_device *device,
                                   struct anl_weights **out);
 void anl_cpu_weights_destroy(struct anl_weights *weights);
 
+/* Below this many multiply-adds (or the like) waking the other threads costs more than it saves. */
+#define CPU_SMALL 200e3
+
 /* Runs task(arg, i, work) for every i in [0, n), each on one of the device's threads, in the law's
  * floating-point environment; work is that thread's own block of at least work_size bytes,
- * aligned to 64. Which thread takes which task changes no bit. */
+ * aligned to 64. cost: about how many multiply-adds it all is; little work stays on the calling
+ * thread. Which thread takes which task changes no bit. */
 anl_status anl_cpu_run(struct cpu_device *device, int64_t n,
                        void (*task)(void *arg, int64_t i, char *work), void *arg,
-                       size_t work_size);
+                       size_t work_size, double cost);
 
 /* Rounds up to a multiple of 64 bytes. */
 static inline size_t anl_cpu_pad(size_t bytes)

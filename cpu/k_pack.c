@@ -35,8 +35,8 @@ static void unpack_q4_1(const uint8_t *block, float *out)
         const uint8_t *q = block + 4 * GEMM_NR + v * VL;
         for (int k = 0; k < 16; k++) {
             vu b = v_load_u8(q + k * GEMM_NR);
-            v_store(out + k * GEMM_NR + v * VL, v_fma(d, v_toflt(b & v_splatu(15u)), m));
-            v_store(out + (k + 16) * GEMM_NR + v * VL, v_fma(d, v_toflt(b >> 4), m));
+            v_store(out + 2 * k * GEMM_NR + v * VL, v_fma(d, v_nibble(b), m));
+            v_store(out + (2 * k + 1) * GEMM_NR + v * VL, v_fma(d, v_nibble2(b), m));
         }
     }
 }
@@ -48,8 +48,8 @@ static void unpack_q4_0(const uint8_t *block, float *out)
         const uint8_t *q = block + 2 * GEMM_NR + v * VL;
         for (int k = 0; k < 16; k++) {
             vu b = v_load_u8(q + k * GEMM_NR);
-            v_store(out + k * GEMM_NR + v * VL, d * v_toflt((b & v_splatu(15u)) - v_splatu(8u)));
-            v_store(out + (k + 16) * GEMM_NR + v * VL, d * v_toflt((b >> 4) - v_splatu(8u)));
+            v_store(out + 2 * k * GEMM_NR + v * VL, d * (v_nibble(b) - v_splat(8.0f)));
+            v_store(out + (2 * k + 1) * GEMM_NR + v * VL, d * (v_nibble2(b) - v_splat(8.0f)));
         }
     }
 }

@@ -2,7 +2,7 @@
 #include "cpu/vec.h"
 
 #define KERNELS(X) \
-    X(gemm) X(unpack) X(pack_keys) X(pack_values) X(softmax) X(epilogue) X(join) X(scale_store) \
+    X(gemm) X(gemv) X(unpack) X(pack_keys) X(pack_values) X(softmax) X(epilogue) X(join) X(scale_store) \
     X(scale) X(recip) X(norm) X(rope) X(xent) X(narrow)
 
 /* The types are those of the table's own fields. */

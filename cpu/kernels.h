@@ -42,6 +42,10 @@ struct cpu_kernels {
     /* Span k0 .. k0 + kn of a packed panel (cpu/weights.c) as f32 [kn][nr]; returns where it lies:
      * in out, or in the panel itself if it is f32 already. */
     const float *(*unpack)(anl_dtype dtype, const void *panel, int64_t k0, int kn, float *out);
+    /* One row x of k features times two panels (second: 1) or one: out[0 .. 2 nr), unpacking in
+     * registers: decoding is a matter of reading the weights. */
+    void (*gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int second, int64_t k,
+                 const float *x, float *out);
     /* Row i of src (f32/f16/bf16, ld elements apart) for i < rows into panel columns: [d][nr]. */
     void (*pack_keys)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out);
     /* Row i of src into panels of nr columns: out[panel][span][nr] with span rows in a panel.

@@ -87,6 +87,24 @@ static void task(void *arg, int64_t i, char *memory)
         finish_row(j, &w, row0 + r, w.c + r * width, n0, n);
 }
 
+/* One token: two panels at a time, straight from the stored weights. */
+static void row_task(void *arg, int64_t i, char *memory)
+{
+    const struct job *j = arg;
+    const struct cpu_kernels *k = j->d->k;
+    struct work w = layout(j, memory);
+    int64_t all_panels = (j->w->base.n + k->nr - 1) / k->nr, end = (i + 1) * j->panels;
+
+    for (int64_t q = i * j->panels; q < end && q < all_panels; q += 2) {
+        int second = q + 1 < all_panels && q + 1 < end;
+        int64_t n0 = q * k->nr, n = j->w->base.n - n0, width = (1 + second) * k->nr;
+
+        k->gemv(j->w->base.dtype, j->w->panel + (uint64_t)q * j->w->panel_bytes,
+                j->w->panel_bytes, second, j->w->base.k, row_of(&j->p->x, 0, 0), w.c);
+        finish_row(j, &w, 0, w.c, n0, n < width ? n : width);
+    }
+}
+
 /* Task sizes: large enough to pay for copying and unpacking, small enough to keep threads busy. */
 static void plan(struct job *j)
 {
@@ -100,9 +118,11 @@ static void plan(struct job *j)
         j->rows = t;
     j->row_tasks = (t + j->rows - 1) / j->rows;
     j->panels = panels * j->row_tasks / want;
-    j->panels = j->panels < 1 ? 1 : j->panels > MAX_PANELS ? MAX_PANELS : j->panels;
+    j->panels = j->panels < 2 ? 2 : j->panels > MAX_PANELS ? MAX_PANELS : j->panels;
     j->panel_tasks = (panels + j->panels - 1) / j->panels;
     j->panels = (panels + j->panel_tasks - 1) / j->panel_tasks;
+    if (t == 1)
+        j->panels += j->panels % 2; /* row_task() takes them in pairs */
     j->panel_tasks = (panels + j->panels - 1) / j->panels;
 }
 
@@ -112,6 +132,8 @@ anl_status anl_cpu_linear(struct anl_device *device, const struct anl_linear_par
                      .w = (const struct cpu_weights *)params->w };
 
     plan(&j);
-    return anl_cpu_run((struct cpu_device *)device, j.row_tasks * j.panel_tasks, task, &j,
-                       layout(&j, NULL).size);
+    return anl_cpu_run((struct cpu_device *)device, j.row_tasks * j.panel_tasks,
+                       params->x.dim[0] == 1 ? row_task : task, &j,
+                       layout(&j, NULL).size,
+                       (double)j.w->base.n * (double)j.w->base.k * (double)params->x.dim[0]);
 }

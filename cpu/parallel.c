@@ -55,7 +55,7 @@ static anl_status grow(struct cpu_device *d, size_t size)
 
 anl_status anl_cpu_run(struct cpu_device *device, int64_t n,
                        void (*task)(void *arg, int64_t i, char *work), void *arg,
-                       size_t work_size)
+                       size_t work_size, double cost)
 {
     struct job job = { .n = n, .task = task, .arg = arg, .device = device };
     int workers = n < device->threads ? (int)n : device->threads;
@@ -64,13 +64,14 @@ anl_status anl_cpu_run(struct cpu_device *device, int64_t n,
     if (s)
         return s;
     atomic_init(&job.next, 0);
-    if (workers <= 1)
+    if (workers <= 1 || cost < CPU_SMALL)
         worker(&job, 0);
     else if (device->params.parallel)
         device->params.parallel(device->params.parallel_user, workers, worker, &job);
     else {
 #ifdef _OPENMP
-#pragma omp parallel num_threads(workers)
+/* always all of them: libgomp ends the threads that a smaller team leaves over */
+#pragma omp parallel num_threads(device->threads)
         worker(&job, omp_get_thread_num());
 #else
         worker(&job, 0);

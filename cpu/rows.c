@@ -34,7 +34,8 @@ static void norm_task(void *arg, int64_t i, char *work)
 anl_status anl_cpu_norm(struct anl_device *device, const struct anl_norm_params *params)
 {
     struct row_job j = { (struct cpu_device *)device, params };
-    return anl_cpu_run((struct cpu_device *)device, row_tasks(params->x.dim[0]), norm_task, &j, 0);
+    return anl_cpu_run((struct cpu_device *)device, row_tasks(params->x.dim[0]), norm_task, &j, 0,
+                       4.0 * (double)params->x.dim[0] * (double)params->x.dim[1]);
 }
 
 /* A token's heads are turned in place, or through the worker's memory when they are narrowed. */
@@ -68,7 +69,7 @@ anl_status anl_cpu_rope(struct anl_device *device, const struct anl_rope_params 
                       ? 0
                       : (size_t)(params->x.dim[1] * params->x.dim[2]) * sizeof(float);
     return anl_cpu_run((struct cpu_device *)device, row_tasks(params->x.dim[0]), rope_task, &j,
-                       work);
+                       work, 8.0 * (double)(params->x.dim[0] * params->x.dim[1] * params->x.dim[2]));
 }
 
 /* Lane n of a panel, out of a span unpacked whole. */
@@ -95,7 +96,8 @@ anl_status anl_cpu_embed(struct anl_device *device, const struct anl_embed_param
 {
     struct row_job j = { (struct cpu_device *)device, params };
     return anl_cpu_run((struct cpu_device *)device, params->out.dim[0], embed_task, &j,
-                       (size_t)512 * CPU_MAX_NR * sizeof(float));
+                       (size_t)512 * CPU_MAX_NR * sizeof(float),
+                       (double)CPU_MAX_NR * (double)(params->out.dim[0] * params->table->k));
 }
 
 static void xent_task(void *arg, int64_t t, char *work)
@@ -112,5 +114,6 @@ static void xent_task(void *arg, int64_t t, char *work)
 anl_status anl_cpu_xent(struct anl_device *device, const struct anl_xent_params *params)
 {
     struct row_job j = { (struct cpu_device *)device, params };
-    return anl_cpu_run((struct cpu_device *)device, params->logits.dim[0], xent_task, &j, 0);
+    return anl_cpu_run((struct cpu_device *)device, params->logits.dim[0], xent_task, &j, 0,
+                       20.0 * (double)(params->logits.dim[0] * params->logits.dim[1]));
 }

@@ -47,6 +47,9 @@ static inline vu v_load_u16(const uint16_t *p)
 {
     return (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
+/* The low, or the second, four bits of each lane (a byte) as a number. */
+static inline vf v_nibble(vu b) { return v_toflt(b & v_splatu(15u)); }
+static inline vf v_nibble2(vu b) { return v_toflt(b >> 4); }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b)
 {

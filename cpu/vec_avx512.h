@@ -49,6 +49,13 @@ static inline vu v_load_u16(const uint16_t *p)
 {
     return (vu)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
+/* The low, or the second, four bits of each lane as a number: the table takes an index's low bits. */
+static inline vf v_nibble(vu b)
+{
+    const __m512 n = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_permutexvar_ps((__m512i)b, n);
+}
+static inline vf v_nibble2(vu b) { return v_nibble(b >> 4); }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b)
 {

@@ -36,6 +36,9 @@ static inline vu v_load_s8(const uint8_t *p)
         (int32x4_t){ (int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3] });
 }
 static inline vu v_load_u16(const uint16_t *p) { return vmovl_u16(vld1_u16(p)); }
+/* The low, or the second, four bits of each lane (a byte) as a number. */
+static inline vf v_nibble(vu b) { return v_toflt(b & v_splatu(15u)); }
+static inline vf v_nibble2(vu b) { return v_toflt(b >> 4); }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b) { return vzip1q_f32(a, b); }
 static inline vf v_zip_hi(vf a, vf b) { return vzip2q_f32(a, b); }

@@ -2,7 +2,7 @@
  * columns of NR side by side:
  *   f32, f16, bf16   [panel][k][NR]
  *   quantised        [panel][k / 32] of: f16 d[NR], (Q4_1: f16 m[NR],) then quants: Q8_0 [32][NR]
- *                    bytes; Q4 [16][NR] bytes, k in the low and k + 16 in the high half
+ *                    bytes; Q4 [16][NR] bytes, 2k in the low and 2k + 1 in the high half
  * Rows past N are zero. */
 #include <string.h>
 
@@ -19,6 +19,13 @@ static uint16_t little_half(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
+/* Quants i and i + 1 of a GGUF block of nibbles, in which byte i holds i and i + 16. */
+static uint8_t adjacent(const uint8_t *q, int i)
+{
+    return i < 16 ? (uint8_t)((q[i] & 15) | (q[i + 1] & 15) << 4)
+                  : (uint8_t)((q[i - 16] >> 4) | (q[i - 15] & 0xf0));
+}
+
 /* One row's blocks into lane `lane` of its panel. */
 static void pack_blocks(anl_dtype dtype, const uint8_t *row, int64_t k, int nr, int lane,
                         uint8_t *panel)
@@ -33,7 +40,8 @@ static void pack_blocks(anl_dtype dtype, const uint8_t *row, int64_t k, int nr, 
             memcpy(panel + 2 * (i * nr + lane), &h, sizeof h);
         }
         for (int i = 0; i < quants; i++)
-            q[i * nr + lane] = row[2 * scales + i];
+            q[i * nr + lane] = quants == 32 ? row[2 * scales + i]
+                                            : adjacent(row + 2 * scales, 2 * i);
     }
 }
 
@@ -91,7 +99,8 @@ anl_status anl_cpu_weights_create(struct anl_device *device,
     w->panel = bytes > SIZE_MAX / 2 ? NULL : anl_context_alloc(device->context, (size_t)bytes, 64);
     if (!w->panel)
         goto fail;
-    s = anl_cpu_run(d, panels, pack_task, &t, 0);
+    s = anl_cpu_run(d, panels, pack_task, &t, 0,
+                    (double)params->n * (double)params->k);
     if (s)
         goto fail;
     anl_account(device, ANL_FOR_WEIGHTS, (int64_t)bytes);
