@@ -3,7 +3,8 @@
  *
  * Threads: one thread at a time per device and everything made from it; different devices are
  * independent. After fork() a child gets ANL_E_FORKED from every call on its parent's devices and
- * must not destroy them.
+ * must not destroy them. It may make devices of its own; but gcc's OpenMP hangs in a child whose
+ * parent has used it: give such a child's CPU device threads = 1 or a parallel function.
  *
  * Completion: an operation on the law or CPU backend is complete when it returns. On OpenCL it is
  * queued in order; anl_buffer_read() and anl_device_finish() wait, and late errors are theirs.
