@@ -26,12 +26,12 @@ int anl_cl_api_open(struct anl_cl_api *api, void *(*get_symbol)(void *user, cons
         }
         get_symbol = from_library;
     }
-#define FIND(f) \
-    symbol = get_symbol(user, #f); \
-    if (!symbol) { \
-        snprintf(error, error_size, "libOpenCL has no %s", #f); \
-        return 0; \
-    } \
+#define FIND(f)                                                                                        \
+    symbol = get_symbol(user, #f);                                                                     \
+    if (!symbol) {                                                                                     \
+        snprintf(error, error_size, "libOpenCL has no %s", #f);                                        \
+        return 0;                                                                                      \
+    }                                                                                                  \
     memcpy(&api->f, &symbol, sizeof symbol);
     ANL_CL_FUNCTIONS(FIND)
 #undef FIND
@@ -41,7 +41,9 @@ int anl_cl_api_open(struct anl_cl_api *api, void *(*get_symbol)(void *user, cons
 const char *anl_cl_error_name(cl_int code)
 {
     switch (code) {
-#define NAME(c) case c: return #c;
+#define NAME(c)                                                                                        \
+    case c:                                                                                            \
+        return #c;
         NAME(CL_DEVICE_NOT_FOUND)
         NAME(CL_DEVICE_NOT_AVAILABLE)
         NAME(CL_COMPILER_NOT_AVAILABLE)

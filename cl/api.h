@@ -9,6 +9,7 @@
 
 #include <stddef.h>
 
+/* clang-format off */
 #define ANL_CL_FUNCTIONS(X) \
     X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) \
     X(clCreateContext) X(clRetainContext) X(clReleaseContext) \
@@ -20,6 +21,7 @@
     X(clCreateKernel) X(clSetKernelArg) X(clReleaseKernel) X(clGetKernelWorkGroupInfo) \
     X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) \
     X(clGetEventInfo) X(clWaitForEvents) X(clReleaseEvent)
+/* clang-format on */
 
 /* Only the headers' types are used: nothing is linked. */
 struct anl_cl_api {

@@ -57,25 +57,25 @@ static void pick_cpu_tiles(struct job *j)
              t->dp, t->dvp, (int)kv_type(j->p), t->bq, j->d->wide ? 4 : 1);
 }
 
-/* Tiles that keep o within 64 registers a work-item and local memory within 32 KiB. */
+/* Tiles that keep local memory within 32 KiB; what tools/compile_kernels.sh shows of registers and
+ * spills decides on the rest. */
 static void pick_gpu_tiles(struct job *j)
 {
     struct tiles *t = &j->t;
-    int rq = 4, rk = 4, vc;
+    int rq = 4, rk = 4;
 
     t->cpu = 0;
     t->dp = j->dim <= 64 ? 64 : round_up(j->dim, 32);
     t->dvp = round_up(j->dv, 64);
     t->bq = 64;
-    if (t->dvp <= 64 || j->d->max_group < 256)
+    if (j->d->max_group < 256 || (j->d->registers == 2 && t->dvp <= 64))
         rq = rk = 8;
-    else if (t->dvp <= 128)
+    else if (j->d->registers == 2 && t->dvp <= 128)
         rq = 8;
-    vc = 2048 / t->dvp / 8 * 8;
     t->threads = 64 / rq * (64 / rk);
     snprintf(t->options, sizeof t->options,
              "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=32 -DVC=%d -DQRES=0", t->dp,
-             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, vc);
+             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8);
 }
 
 static anl_status states(struct job *j, int64_t rows)
@@ -94,8 +94,8 @@ static void part_queries(const struct job *j, const struct part *a, int64_t *lo,
     *hi = *hi > j->sq ? j->sq : *hi;
 }
 
-static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t head_rows,
-                      int64_t shift, int64_t i0, int64_t n)
+static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t head_rows, int64_t shift,
+                      int64_t i0, int64_t n)
 {
     const struct anl_attn_params *p = j->p;
     size_t group[2] = { 64, 1 };
@@ -217,8 +217,8 @@ static anl_status run_tiles(struct job *j)
     s = states(j, heads_each * tiles_each * bq);
     for (int64_t h = 0; !s && h < n_heads; h += heads_each)
         for (int64_t t = 0; !s && t < tiles; t += tiles_each) {
-            struct part a = { h, n_heads - h < heads_each ? n_heads - h : heads_each,
-                              tile0 + t * bq, tiles - t < tiles_each ? tiles - t : tiles_each, 1 };
+            struct part a = { h, n_heads - h < heads_each ? n_heads - h : heads_each, tile0 + t * bq,
+                              tiles - t < tiles_each ? tiles - t : tiles_each, 1 };
             s = run_part(j, &a);
         }
     return s;

@@ -88,7 +88,8 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
                              : (long)get_group_id(0);
     const long pos0 = tile0 + tile * BQ, i0 = pos0 - offset;
     const long row0 = ((long)get_group_id(1) * get_num_groups(0) + tile) * BQ;
-    const long k_at = kv.x + b * kv.y + (h / group) * kv.z, v_at = vv4.x + b * vv4.y + (h / group) * vv4.z;
+    const long k_at = kv.x + b * kv.y + (h / group) * kv.z;
+    const long v_at = vv4.x + b * vv4.y + (h / group) * vv4.z;
     const long qi = i0 + tid % BQ, q_at = qv.x + b * qv.y + h * qv.z + qi * qv.w;
     const int q_there = qi >= 0 && qi < sq;
     const long own = clamp(pos0 >> 9, 0L, (sk - 1) >> 9);
@@ -271,7 +272,8 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
                                 continue;
 #pragma unroll
                             for (int j = 0; j < CV; j++)
-                                o[r][j] = fma((float4)(p), kvt[key * (DVP / 4) + j * NTX + tx], o[r][j]);
+                                o[r][j] = fma((float4)(p), kvt[key * (DVP / 4) + j * NTX + tx],
+                                              o[r][j]);
                         }
                 }
             }

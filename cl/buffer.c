@@ -25,8 +25,7 @@ static anl_status create_mem(struct anl_cl_device *d, uint64_t size, void *copy,
     return ANL_OK;
 }
 
-anl_status anl_cl_alloc(struct anl_cl_device *d, uint64_t size, enum anl_purpose purpose,
-                        cl_mem *out)
+anl_status anl_cl_alloc(struct anl_cl_device *d, uint64_t size, enum anl_purpose purpose, cl_mem *out)
 {
     return create_mem(d, size, NULL, purpose, out);
 }

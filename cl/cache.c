@@ -48,8 +48,7 @@ void anl_cl_cache_load(struct anl_cl_device *d, const void *data, size_t size)
     memcpy(&h, data, sizeof h);
     memcpy(&sum, (const char *)data + size - sizeof sum, sizeof sum);
     if (memcmp(h.magic, magic, sizeof magic) || h.identity != d->identity ||
-        h.failed_probe[sizeof h.failed_probe - 1] ||
-        sum != XXH3_64bits(data, size - sizeof sum))
+        h.failed_probe[sizeof h.failed_probe - 1] || sum != XXH3_64bits(data, size - sizeof sum))
         return;
     d->cache = anl_context_alloc(d->base.context, size, 64);
     if (!d->cache)
@@ -128,14 +127,12 @@ static int is_built(const struct anl_cl_device *d, uint64_t key)
     return 0;
 }
 
-static anl_status put_program(struct anl_cl_device *d, const struct anl_cl_program *p,
-                              struct writer *w)
+static anl_status put_program(struct anl_cl_device *d, const struct anl_cl_program *p, struct writer *w)
 {
     struct entry e = { p->key, 0 };
     size_t size = 0;
     unsigned char *binary;
-    cl_int code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, sizeof size, &size,
-                                          NULL);
+    cl_int code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
     if (code)
         return anl_cl_fail(d, "clGetProgramInfo", code);
     e.size = size;

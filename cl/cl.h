@@ -22,8 +22,8 @@ enum anl_cl_unit {
     ANL_CL_UNITS
 };
 
-#define ANL_CL_EVENTS 256  /* launches that may be queued at once */
-#define ANL_CL_KERNELS 6   /* of one program */
+#define ANL_CL_EVENTS 256 /* launches that may be queued at once */
+#define ANL_CL_KERNELS 6  /* of one program */
 #define ANL_CL_SCRATCH 4
 
 struct anl_cl_program {
@@ -46,13 +46,14 @@ struct anl_cl_device {
 
     int cpu_shaped;       /* one work-item computes a whole tile */
     int wide;             /* 16-lane registers are there (CPU-shaped) */
+    int registers;        /* of a work-item (GPU-shaped): 0 few, 1 some 128, 2 some 256 */
     uint64_t local_bytes; /* local memory of a work-group */
     size_t max_group;     /* work-items of a work-group */
     double launch_fma;    /* no launch does much more work than this */
 
     struct anl_cl_program *programs;
     uint64_t unit_hash[ANL_CL_UNITS];
-    uint64_t identity; /* hash of our sources and of device's and driver's names and versions */
+    uint64_t identity;    /* hash of our sources and of device's and driver's names and versions */
     unsigned char *cache; /* the caller's blob, already checked; or NULL */
     size_t cache_size;
 
@@ -99,8 +100,7 @@ static inline int64_t anl_cl_ceil_div(int64_t a, int64_t b)
 anl_status anl_cl_fail(struct anl_cl_device *d, const char *call, cl_int code);
 
 /* cl/buffer.c */
-anl_status anl_cl_alloc(struct anl_cl_device *d, uint64_t size, enum anl_purpose purpose,
-                        cl_mem *out);
+anl_status anl_cl_alloc(struct anl_cl_device *d, uint64_t size, enum anl_purpose purpose, cl_mem *out);
 void anl_cl_free(struct anl_cl_device *d, cl_mem mem, uint64_t size, enum anl_purpose purpose);
 /* Scratch number slot, of at least size bytes. Operations use it one after another, in queue order. */
 anl_status anl_cl_scratch(struct anl_cl_device *d, int slot, uint64_t size, cl_mem *out);
@@ -112,8 +112,7 @@ anl_status anl_cl_buffer_create(struct anl_device *device, uint64_t size, enum a
 void anl_cl_buffer_destroy(struct anl_buffer *buffer);
 anl_status anl_cl_buffer_write(struct anl_buffer *buffer, uint64_t offset, const void *data,
                                uint64_t size);
-anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *data,
-                              uint64_t size);
+anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 
 /* cl/weights.c */
 anl_status anl_cl_weights_create(struct anl_device *device, const struct anl_weights_params *params,
@@ -137,6 +136,9 @@ anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capaci
 
 /* cl/probe.c: sets the device's grade and failed_probe. */
 anl_status anl_cl_probe(struct anl_cl_device *d);
+/* cl/probe_ops.c: the real kernels' part; *failed names the first that differs, or is NULL. */
+anl_status anl_cl_probe_ops(struct anl_cl_device *d, const char **failed);
+uint32_t anl_cl_random(uint32_t *state);
 
 /* cl/launch.c: one kernel call: begin, its arguments in order, launch. The first error is kept
  * and comes from launch. */
@@ -160,13 +162,12 @@ void anl_cl_arg_long4(struct anl_cl_call *call, int64_t x, int64_t y, int64_t z,
 void anl_cl_arg_tensor(struct anl_cl_call *call, const struct anl_tensor *t,
                        const struct anl_tensor *instead);
 /* groups: work-groups along 1 to 3 dimensions; group: work-items of each along the same. */
-anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups,
-                         const size_t *group);
+anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups, const size_t *group);
 /* Looks at the events of the launches that are done; all of them if wait. */
 void anl_cl_collect(struct anl_cl_device *d, int wait);
 
 /* The operations. */
-#define ANL_CL_OP(op) \
+#define ANL_CL_OP(op)                                                                                  \
     anl_status anl_cl_##op(struct anl_device *device, const struct anl_##op##_params *params);
 ANL_CL_OP(linear)
 ANL_CL_OP(attn)

@@ -12,6 +12,9 @@
 #define LAUNCH_FMA_GPU 5e10
 #define LAUNCH_FMA_CPU 1e10
 
+#define VENDOR_NVIDIA 0x10de
+#define VENDOR_AMD 0x1002
+
 static void device_destroy(struct anl_device *device);
 
 static anl_status device_finish(struct anl_device *device)
@@ -77,6 +80,7 @@ static void read_properties(struct anl_cl_device *d, anl_cl_shape shape)
 {
     struct anl_device_info *info = &d->base.info;
     int is_cpu = (get_number(d, CL_DEVICE_TYPE, 8) & CL_DEVICE_TYPE_CPU) != 0;
+    uint64_t lanes, vendor;
 
     anl_cl_device_text(&d->api, d->id, CL_DEVICE_NAME, info->name, sizeof info->name);
     anl_cl_device_text(&d->api, d->id, CL_DEVICE_VERSION, info->detail, sizeof info->detail);
@@ -85,8 +89,12 @@ static void read_properties(struct anl_cl_device *d, anl_cl_shape shape)
     info->max_alloc = get_number(d, CL_DEVICE_MAX_MEM_ALLOC_SIZE, 8);
     d->local_bytes = get_number(d, CL_DEVICE_LOCAL_MEM_SIZE, 8);
     d->max_group = (size_t)get_number(d, CL_DEVICE_MAX_WORK_GROUP_SIZE, sizeof(size_t));
-    d->wide = get_number(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 4) >= 16;
-    d->cpu_shaped = shape == ANL_CL_SHAPE_CPU || (shape == ANL_CL_SHAPE_AUTO && is_cpu);
+    lanes = get_number(d, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, 4);
+    d->wide = lanes >= 16;
+    /* llvmpipe is a CPU, but tells of no vectors: its compiler wants one lane per work-item */
+    d->cpu_shaped = shape == ANL_CL_SHAPE_CPU || (shape == ANL_CL_SHAPE_AUTO && is_cpu && lanes >= 4);
+    vendor = get_number(d, CL_DEVICE_VENDOR_ID, 4);
+    d->registers = vendor == VENDOR_NVIDIA ? 2 : vendor == VENDOR_AMD ? 1 : 0;
     d->launch_fma = is_cpu ? LAUNCH_FMA_CPU : LAUNCH_FMA_GPU;
 }
 
@@ -168,6 +176,15 @@ static anl_status set_up(struct anl_cl_device *d, const struct anl_cl_params *p)
     return ANL_OK;
 }
 
+static void free_scratch(struct anl_cl_device *d)
+{
+    for (int i = 0; i < ANL_CL_SCRATCH; i++) {
+        anl_cl_free(d, d->scratch[i].mem, d->scratch[i].size, ANL_FOR_SCRATCH);
+        d->scratch[i].mem = NULL;
+        d->scratch[i].size = 0;
+    }
+}
+
 anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl_params *params,
                                 struct anl_device **out)
 {
@@ -186,6 +203,8 @@ anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl
         goto fail;
     if (!anl_cl_cache_verdict(d)) {
         s = anl_cl_probe(d);
+        free_scratch(d);
+        anl_device_memory_reset_peak(&d->base);
         if (s) {
             anl_constructor_error(context, params->error, params->error_size, "%s: %s",
                                   d->base.info.name, d->base.message);
@@ -215,8 +234,7 @@ static void device_destroy(struct anl_device *device)
         anl_cl_collect(d, 1);
     }
     anl_cl_programs_free(d);
-    for (int i = 0; i < ANL_CL_SCRATCH; i++)
-        anl_cl_free(d, d->scratch[i].mem, d->scratch[i].size, ANL_FOR_SCRATCH);
+    free_scratch(d);
     if (d->queue)
         d->api.clReleaseCommandQueue(d->queue);
     if (d->context)

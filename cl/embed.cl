@@ -1,5 +1,5 @@
-/* cl/embed.cl: rows of a packed matrix by id: a work-item per 8 features. -DWT; -DCPU_PACK: the order of
- * cl/weights.c. */
+/* cl/embed.cl: rows of a packed matrix by id: a work-item per 8 features. -DWT; -DCPU_PACK: which
+ * order of cl/weights.c. */
 
 #if CPU_PACK
 /* Weight k of row n in the CPU order. */

@@ -83,8 +83,7 @@ static cl_event *next_event(struct anl_cl_device *d)
     return e;
 }
 
-anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups,
-                         const size_t *group)
+anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups, const size_t *group)
 {
     struct anl_cl_device *d = call->device;
     size_t global[3];
@@ -96,8 +95,8 @@ anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *group
         return anl_cl_fail(d, call->name, call->error);
     for (int i = 0; i < dims; i++)
         global[i] = groups[i] * group[i];
-    code = d->api.clEnqueueNDRangeKernel(d->queue, call->kernel, (cl_uint)dims, NULL, global, group,
-                                         0, NULL, next_event(d));
+    code = d->api.clEnqueueNDRangeKernel(d->queue, call->kernel, (cl_uint)dims, NULL, global, group, 0,
+                                         NULL, next_event(d));
     return code ? anl_cl_fail(d, call->name, code) : ANL_OK;
 }
 

@@ -22,13 +22,12 @@ static void tensor_args(struct anl_cl_call *c, const struct anl_linear_params *p
     anl_cl_arg_tensor(c, &p->gate, &p->x);
     anl_cl_arg_tensor(c, &p->residual, &p->x);
     anl_cl_arg_int(c, (int32_t)p->act);
-    anl_cl_arg_int(c, (p->bias.buffer ? 1 : 0) | (p->gate.buffer ? 2 : 0) |
-                          (p->residual.buffer ? 4 : 0));
+    anl_cl_arg_int(c,
+                   (p->bias.buffer ? 1 : 0) | (p->gate.buffer ? 2 : 0) | (p->residual.buffer ? 4 : 0));
 }
 
 /* Tokens of one launch: a multiple of step, at least that. */
-static int64_t launch_tokens(const struct anl_cl_device *d, const struct anl_weights *w,
-                             int64_t step)
+static int64_t launch_tokens(const struct anl_cl_device *d, const struct anl_weights *w, int64_t step)
 {
     double each = (double)w->n * (double)w->k;
     double fit = d->launch_fma / each / (double)step;
@@ -86,14 +85,15 @@ static anl_status run_row(struct anl_cl_device *d, const struct anl_linear_param
     return anl_cl_launch(&c, 2, groups, group);
 }
 
-/* Side of a work-group's tile: the largest that still gives every compute unit some. */
+/* Side of a work-group's tile: the largest that still gives every compute unit some. With few
+ * registers the 8 x 8 of a 128 tile would be spilled. */
 static int pick_tile(const struct anl_cl_device *d, int64_t tokens, int64_t n)
 {
     int64_t want = 2 * (int64_t)d->base.info.threads;
 
     if (d->max_group < 256)
         return 32;
-    if (anl_cl_ceil_div(tokens, 128) * anl_cl_ceil_div(n, 128) >= want)
+    if (d->registers && anl_cl_ceil_div(tokens, 128) * anl_cl_ceil_div(n, 128) >= want)
         return 128;
     return anl_cl_ceil_div(tokens, 64) * anl_cl_ceil_div(n, 64) >= want ? 64 : 32;
 }

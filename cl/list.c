@@ -29,8 +29,8 @@ int anl_cl_devices(const struct anl_cl_api *api, cl_platform_id platform, cl_dev
     return (int)(n < ANL_CL_MAX_LIST ? n : ANL_CL_MAX_LIST);
 }
 
-void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device_info what,
-                        char *out, size_t size)
+void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device_info what, char *out,
+                        size_t size)
 {
     char text[512] = "";
     size_t n = 0;

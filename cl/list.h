@@ -11,7 +11,7 @@ cl_int anl_cl_platforms(const struct anl_cl_api *api, cl_platform_id *out, int *
 int anl_cl_devices(const struct anl_cl_api *api, cl_platform_id platform, cl_device_id *out);
 
 /* A device's text property, cut to size; "" if the driver does not tell. */
-void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device_info what,
-                        char *out, size_t size);
+void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device_info what, char *out,
+                        size_t size);
 
 #endif

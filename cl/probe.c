@@ -1,6 +1,5 @@
 /* cl/probe.c: grades a device when it is made (docs/numerics.md, section 7): its arithmetic on a table
- * of hard and random operands against the host's, and attention, with the two witnesses of section 3
- * and a case of three spans, against the law backend. */
+ * of hard and random operands against the host's, then the real kernels (cl/probe_ops.c). */
 #include <string.h>
 
 #include "cl/cl.h"
@@ -11,19 +10,12 @@
 
 #define TRIPLES 2048
 #define PROBES 10
-#define HEAD_DIM 64 /* the common one: its program is wanted anyway */
-
-static uint32_t next_random(uint32_t *state)
-{
-    *state = *state * 1664525u + 1013904223u;
-    return *state >> 8 ^ *state << 16;
-}
 
 /* A random float of exponent low to low + count - 1. */
 static uint32_t random_float(uint32_t *state, uint32_t low, uint32_t count)
 {
-    uint32_t u = next_random(state);
-    return (u & 0x807fffffu) | (low + next_random(state) % count) << 23;
+    uint32_t u = anl_cl_random(state);
+    return (u & 0x807fffffu) | (low + anl_cl_random(state) % count) << 23;
 }
 
 /* Operands and results stay normal, but for the second half of the table if denormal is set. */
@@ -32,13 +24,13 @@ static void fill_triples(uint32_t (*t)[3], int denormal)
     uint32_t state = 12345;
 
     for (int i = 0; i < TRIPLES; i++) {
-        uint32_t step = 1 + (next_random(&state) & 0xfffu);
+        uint32_t step = 1 + (anl_cl_random(&state) & 0xfffu);
         for (int j = 0; j < 3; j++)
             t[i][j] = random_float(&state, 110, 34);
         if (i % 4 == 0) { /* a product near half a unit of c: 1 - step^2 2^-46 */
             t[i][0] = 0x3f800000u + step;
             t[i][1] = v_bits(1.0f - (float)step * 0x1p-23f);
-            t[i][2] = v_bits(0x1p+24f + (float)(2 * (next_random(&state) & 0xffffu)));
+            t[i][2] = v_bits(0x1p+24f + (float)(2 * (anl_cl_random(&state) & 0xffffu)));
         }
         if (denormal && i % 2) {
             t[i][0] = random_float(&state, 60, 8);
@@ -100,9 +92,10 @@ static anl_status run_table(struct anl_cl_device *d, const void *triples, uint32
 /* *failed: the first probe that differs, or NULL. */
 static anl_status check_table(struct anl_cl_device *d, int denormal, const char **failed)
 {
-    static const char *const names[PROBES] = { "sum", "difference", "product",
-                                               "product not contracted", "fma", "rint", "ceil",
-                                               "float to integer", "power of two", "shift" };
+    static const char *const names[PROBES] = {
+        "sum",  "difference", "product",          "product not contracted", "fma",
+        "rint", "ceil",       "float to integer", "power of two",           "shift"
+    };
     size_t size = TRIPLES * 3 * 4 + (size_t)TRIPLES * PROBES * 4;
     uint32_t *memory = anl_context_alloc(d->base.context, size, 64);
     uint32_t(*t)[3] = (void *)memory, *r = memory + TRIPLES * 3;
@@ -126,126 +119,6 @@ static anl_status check_table(struct anl_cl_device *d, int denormal, const char 
     return s;
 }
 
-/* Queries, keys and values of one head; K and V of keys, D = DV = HEAD_DIM. */
-struct attention {
-    const char *name;
-    int64_t sq, sk;
-    float scale;
-    int causal;
-    float *q, *k, *v;
-};
-
-static anl_status tensor_of(struct anl_device *device, const float *data, int64_t rows,
-                            struct anl_tensor *out)
-{
-    uint64_t size = (uint64_t)rows * HEAD_DIM * 4;
-    struct anl_buffer *b;
-    anl_status s = anl_buffer_create(device, size, &b);
-
-    if (s)
-        return s;
-    *out = anl_tensor_4d(b, 0, ANL_F32, 1, 1, rows, HEAD_DIM);
-    return data ? anl_buffer_write(b, 0, data, size) : ANL_OK;
-}
-
-static anl_status run_attention(struct anl_device *device, const struct attention *a, float *out)
-{
-    struct anl_attn_params p = { .size = sizeof p, .scale = a->scale, .causal = a->causal };
-    struct anl_kv_piece piece = { .start = 0 };
-    anl_status s = tensor_of(device, a->q, a->sq, &p.q);
-
-    if (!s)
-        s = tensor_of(device, a->k, a->sk, &piece.k);
-    if (!s)
-        s = tensor_of(device, a->v, a->sk, &piece.v);
-    if (!s)
-        s = tensor_of(device, NULL, a->sq, &p.out);
-    p.pieces = &piece;
-    p.n_pieces = 1;
-    if (!s)
-        s = anl_attn(device, &p);
-    if (!s)
-        s = anl_buffer_read(p.out.buffer, 0, out, (uint64_t)a->sq * HEAD_DIM * 4);
-    anl_buffer_destroy(p.q.buffer);
-    anl_buffer_destroy(piece.k.buffer);
-    anl_buffer_destroy(piece.v.buffer);
-    anl_buffer_destroy(p.out.buffer);
-    return s;
-}
-
-static void fill_random(float *x, int64_t n, float size, uint32_t seed)
-{
-    for (int64_t i = 0; i < n; i++)
-        x[i] = (float)((int32_t)(next_random(&seed) & 0xffffu) - 32768) * (size / 32768);
-}
-
-/* One query 1, all keys -60 and values 0 but those given: the 64-key block shows. */
-static void fill_witness(struct attention *a, int extra)
-{
-    for (int64_t i = 0; i < a->sk; i++)
-        a->k[i * HEAD_DIM] = -60;
-    for (int64_t i = 0; i < a->sq; i++)
-        a->q[i * HEAD_DIM] = 1;
-    a->k[40 * HEAD_DIM] = 0;
-    a->v[0] = 1e20f;
-    a->k[0] = extra ? -30 : -43.5f;
-    if (extra)
-        a->k[100 * HEAD_DIM] = 20;
-}
-
-static anl_status check_attention(struct anl_cl_device *d, struct anl_device *law,
-                                  struct attention *a, int kind, int *same)
-{
-    size_t floats = (size_t)(3 * a->sq + 2 * a->sk) * HEAD_DIM;
-    float *memory = anl_context_alloc(d->base.context, floats * 4, 64), *want, *got;
-    anl_status s;
-
-    if (!memory)
-        return anl_fail(&d->base, ANL_E_MEMORY, "probes: out of memory");
-    memset(memory, 0, floats * 4);
-    a->q = memory;
-    a->k = a->q + a->sq * HEAD_DIM;
-    a->v = a->k + a->sk * HEAD_DIM;
-    want = a->v + a->sk * HEAD_DIM;
-    got = want + a->sq * HEAD_DIM;
-    if (kind < 2) {
-        fill_witness(a, kind);
-    } else {
-        fill_random(a->q, a->sq * HEAD_DIM, 4, 1);
-        fill_random(a->k, a->sk * HEAD_DIM, 2, 2);
-        fill_random(a->v, a->sk * HEAD_DIM, 1, 3);
-    }
-    s = run_attention(law, a, want);
-    if (!s)
-        s = run_attention(&d->base, a, got);
-    *same = !s && !memcmp(want, got, (size_t)a->sq * HEAD_DIM * 4);
-    anl_context_free(d->base.context, memory);
-    return s;
-}
-
-/* 1 and 20 queries, since the two go through different kernels. */
-static anl_status check_kernels(struct anl_cl_device *d, const char **failed)
-{
-    struct anl_device *law;
-    anl_status s = anl_device_create_law(d->base.context, &law);
-
-    *failed = NULL;
-    if (s)
-        return anl_fail(&d->base, s, "probes: no law device");
-    for (int i = 0; !s && !*failed && i < 6; i++) {
-        struct attention a = { .scale = i / 2 < 2 ? 1 : 0, .causal = i / 2 == 2,
-                               .name = i / 2 < 2 ? "witness of the 64-key block"
-                                                 : "attention over three spans",
-                               .sq = i % 2 ? 20 : 1, .sk = i / 2 < 2 ? 128 : 1100 };
-        int same = 0;
-        s = check_attention(d, law, &a, i / 2, &same);
-        if (!s && !same)
-            *failed = a.name;
-    }
-    anl_device_destroy(law);
-    return s;
-}
-
 static void verdict(struct anl_cl_device *d, anl_grade grade, const char *failed)
 {
     d->base.info.grade = grade;
@@ -258,7 +131,7 @@ anl_status anl_cl_probe(struct anl_cl_device *d)
     anl_status s = check_table(d, 0, &failed);
 
     if (!s && !failed)
-        s = check_kernels(d, &failed);
+        s = anl_cl_probe_ops(d, &failed);
     if (s)
         return s;
     if (failed) {

@@ -13,9 +13,10 @@
 
 /* What a unit's program is put together from, in order. */
 static const char *const parts[ANL_CL_UNITS][MAX_PARTS] = {
-    [ANL_CL_LINEAR_TILE] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue", "linear" },
+    [ANL_CL_LINEAR_TILE] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue",
+                             "linear" },
     [ANL_CL_LINEAR_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue",
-                             "linear_row" },
+                            "linear_row" },
     [ANL_CL_LINEAR_CPU] = { "vec", "num", "elem", "narrow", "tensor", "epilogue", "linear_cpu" },
     [ANL_CL_ATTN_TILE] = { "vec", "num", "softmax", "narrow", "tensor", "attn" },
     [ANL_CL_ATTN_ROW] = { "vec", "num", "softmax", "narrow", "tensor", "attn_row" },
@@ -124,8 +125,7 @@ static anl_status from_source(struct anl_cl_device *d, enum anl_cl_unit unit, co
         d->api.clReleaseProgram(*out);
         *out = NULL;
         return anl_fail(&d->base, ANL_E_DEVICE, "clBuildProgram of %s (%s): %s (%d)",
-                        parts[unit][n - 1], options,
-                        anl_cl_error_name(code), (int)code);
+                        parts[unit][n - 1], options, anl_cl_error_name(code), (int)code);
     }
     return ANL_OK;
 }

@@ -4,7 +4,6 @@
 #ifndef VW
 #define VW 1
 #endif
-#define half half_ /* a type here, a variable's name in the law's headers */
 #if VW == 1
 typedef float vf;
 typedef uint vu;

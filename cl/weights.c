@@ -55,8 +55,7 @@ static void put_units(const struct packer *w, int64_t n, const unsigned char *ro
     }
 }
 
-static void put_scale(const struct packer *w, int64_t n, int64_t block, const unsigned char *b,
-                      int two)
+static void put_scale(const struct packer *w, int64_t n, int64_t block, const unsigned char *b, int two)
 {
     int64_t i = w->cpu ? ((n / 16) * (w->kp / 32) + block) * 16 + n % 16 : block * w->np + n;
     uint32_t v = (uint32_t)b[0] | (uint32_t)b[1] << 8;
@@ -93,8 +92,7 @@ static anl_status send(struct anl_cl_device *d, const void *data, uint64_t size,
 
     if (s)
         return s;
-    code = d->api.clEnqueueWriteBuffer(d->queue, *out, CL_TRUE, 0, (size_t)size, data, 0, NULL,
-                                       NULL);
+    code = d->api.clEnqueueWriteBuffer(d->queue, *out, CL_TRUE, 0, (size_t)size, data, 0, NULL, NULL);
     return code ? anl_cl_fail(d, "clEnqueueWriteBuffer", code) : ANL_OK;
 }
 

@@ -1,5 +1,5 @@
-/* cl/weights.cl: packed weights, unpacked in registers. -DWT: an anl_dtype. -DCPU_PACK: which of the
- * two orders of cl/weights.c. */
+/* cl/weights.cl: packed weights, unpacked in registers. GPU order of cl/weights.c. -DWT: an
+ * anl_dtype. */
 
 static inline float8 float8_of(uint8 q)
 {

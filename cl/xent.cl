@@ -1,5 +1,5 @@
-/* cl/xent.cl: cross-entropy: the softmax state over the words without o. xent_span computes the state of
- * one span of words of one token; xent_end merges a token's spans and writes the result. */
+/* cl/xent.cl: cross-entropy: the softmax state over the words without o. xent_span computes the
+ * state of one span of words of one token; xent_end merges a token's spans and writes the result. */
 
 #if VW == 1
 /* 64 work-items: one span, in 8 blocks of one word each. */

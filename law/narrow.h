@@ -36,8 +36,8 @@ static inline vf law_bf16_to_f32(vu h)
 /* x shifted right by n in [1, 31], rounded to nearest even. */
 static inline vu law_shift_rne(vu x, int n)
 {
-    vu half = v_splatu((1u << (n - 1)) - 1u);
-    return (x + half + ((x >> n) & v_splatu(1u))) >> n;
+    vu below = v_splatu((1u << (n - 1)) - 1u);
+    return (x + below + ((x >> n) & v_splatu(1u))) >> n;
 }
 
 static inline vu law_f32_to_bf16(vf x)
