@@ -145,9 +145,10 @@ anl_status anl_device_create_cpu(struct anl_context *context, const struct anl_c
     }
     k = p.isa == ANL_ISA_AUTO ? best_kernels() : kernels_for(p.isa);
     if (!k) {
+        static const char *const names[] = { "auto", "generic", "avx2", "avx512", "neon" };
         anl_constructor_error(context, p.error, p.error_size,
-                              "anl_device_create_cpu: this machine or build lacks isa %d",
-                              (int)p.isa);
+                              "anl_device_create_cpu: this machine or build lacks %s",
+                              names[p.isa]);
         return ANL_E_UNSUPPORTED;
     }
     d = anl_device_alloc(context, sizeof *d, &anl_cpu_backend);

@@ -1,5 +1,6 @@
 /* src/attn.c: anl_attn(): checks and defaults, then the backend. */
 #include <math.h>
+#include <stdio.h>
 
 #include "law/fpenv.h"
 #include "src/internal.h"
@@ -30,13 +31,19 @@ static anl_status check_pieces(struct anl_device *device, const struct anl_attn_
                         p->n_pieces, (const void *)p->pieces);
     for (int i = 0; i < p->n_pieces; i++) {
         const struct anl_kv_piece *piece = &p->pieces[i];
-        int type = 1 << p->pieces[0].k.dtype & ANL_T_FLOATS;
+        unsigned dtype = (unsigned)p->pieces[0].k.dtype;
+        int type = dtype <= ANL_BF16 ? 1 << dtype : 0;
+        char k[32], v[32];
         const struct anl_expect e[] = {
-            { "pieces[].k", &piece->k, 4, { dims[0], hkv, -1, dims[2] }, 0, type, 0 },
-            { "pieces[].v", &piece->v, 4, { dims[0], piece->k.dim[1], piece->k.dim[2], dims[3] },
+            { k, &piece->k, 4, { dims[0], hkv, -1, dims[2] }, 0, type, 0 },
+            { v, &piece->v, 4, { dims[0], piece->k.dim[1], piece->k.dim[2], dims[3] },
               0, type, 0 },
         };
-        anl_status s = anl_check(device, op, e, 2);
+        anl_status s;
+
+        snprintf(k, sizeof k, "pieces[%d].k", i);
+        snprintf(v, sizeof v, "pieces[%d].v", i);
+        s = anl_check(device, op, e, 2);
         if (s)
             return s;
         hkv = piece->k.dim[1];

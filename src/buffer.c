@@ -6,12 +6,15 @@
 static anl_status create(struct anl_device *device, uint64_t size, void *wrapped,
                          struct anl_buffer **out, const char *op)
 {
-    anl_status s = anl_enter(device, op, NULL, 0);
+    anl_status s;
+
+    if (out)
+        *out = NULL;
+    s = anl_enter(device, op, NULL, 0);
     if (s)
         return s;
     if (!out)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: out is NULL", op);
-    *out = NULL;
     if (size > (uint64_t)INT64_MAX)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: size %llu is too large", op,
                         (unsigned long long)size);

@@ -112,13 +112,15 @@ anl_status anl_rope_table_create(struct anl_device *device,
 {
     const char *op = "anl_rope_table_create";
     struct anl_rope_table *t;
-    anl_status s = anl_enter(device, op, params, sizeof *params);
+    anl_status s;
 
+    if (out)
+        *out = NULL;
+    s = anl_enter(device, op, params, sizeof *params);
     if (s)
         return s;
     if (!out)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: out is NULL", op);
-    *out = NULL;
     if (params->dims < 2 || params->dims > 1024 || params->dims % 2)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: dims is %d: even, 2 to 1024", op,
                         params->dims);

@@ -1,6 +1,6 @@
 /* src/sample.c: anl_sample(): temperature and top-p by the law, on the host.
  *
- * Probabilities are p2 of the scaled logits below their ceiling, turned into 40-bit fixed point, so
+ * Probabilities are p2 of the scaled logits below their ceiling, turned into 32-bit fixed point, so
  * that their sums are exact in any order; the choice is a comparison of integers. */
 #include <math.h>
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "src/internal.h"
 
 struct word {
-    uint64_t weight; /* p * 2^40 */
+    uint64_t weight; /* p * 2^32: n of them fit 64 bits */
     int32_t id;
 };
 
@@ -57,7 +57,7 @@ __attribute__((noinline)) static uint64_t weigh(const struct anl_sample_params *
     m = ceilf(m);
     for (int64_t i = 0; i < p->n; i++) {
         float s = v_fma(p->logits[i], c, 0.0f);
-        float w = s == -INFINITY ? 0 : law_p2(s, m) * 0x1p40f;
+        float w = s == -INFINITY ? 0 : law_p2(s, m) * 0x1p32f;
         words[i] = (struct word){ w == w ? (uint64_t)w : 0, (int32_t)i };
         sum += words[i].weight;
     }

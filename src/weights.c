@@ -6,13 +6,15 @@ anl_status anl_weights_create(struct anl_device *device, const struct anl_weight
 {
     const char *op = "anl_weights_create";
     struct anl_weights_params p;
-    anl_status s = anl_enter(device, op, params, sizeof *params);
+    anl_status s;
 
+    if (out)
+        *out = NULL;
+    s = anl_enter(device, op, params, sizeof *params);
     if (s)
         return s;
     if (!out)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: out is NULL", op);
-    *out = NULL;
     p = *params;
     if ((unsigned)p.dtype > ANL_Q4_0)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: dtype is %d", op, (int)p.dtype);

@@ -83,7 +83,7 @@ static int get(const struct gguf *g, const char *key, enum gguf_type type, enum 
 
 int gguf_get_u32(const struct gguf *g, const char *key, uint32_t *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_U32, 0, &kv, err);
 
     if (rc == GGUF_OK)
@@ -93,7 +93,7 @@ int gguf_get_u32(const struct gguf *g, const char *key, uint32_t *value, struct 
 
 int gguf_get_u64(const struct gguf *g, const char *key, uint64_t *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_U64, 0, &kv, err);
 
     if (rc == GGUF_OK)
@@ -121,7 +121,7 @@ static float f32_from(const uint8_t *p)
 
 int gguf_get_i32(const struct gguf *g, const char *key, int32_t *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_I32, 0, &kv, err);
 
     if (rc == GGUF_OK)
@@ -131,7 +131,7 @@ int gguf_get_i32(const struct gguf *g, const char *key, int32_t *value, struct g
 
 int gguf_get_f32(const struct gguf *g, const char *key, float *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_F32, 0, &kv, err);
 
     if (rc == GGUF_OK)
@@ -141,7 +141,7 @@ int gguf_get_f32(const struct gguf *g, const char *key, float *value, struct ggu
 
 int gguf_get_bool(const struct gguf *g, const char *key, bool *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_BOOL, 0, &kv, err);
 
     if (rc == GGUF_OK)
@@ -152,7 +152,7 @@ int gguf_get_bool(const struct gguf *g, const char *key, bool *value, struct ggu
 int gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *value,
                     struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_STRING, 0, &kv, err);
 
     if (rc == GGUF_OK) {
@@ -165,7 +165,7 @@ int gguf_get_string(const struct gguf *g, const char *key, struct gguf_string *v
 int gguf_get_strings(const struct gguf *g, const char *key, struct gguf_strings *value,
                      struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_ARRAY, GGUF_TYPE_STRING, &kv, err);
 
     if (rc == GGUF_OK) {
@@ -178,7 +178,7 @@ int gguf_get_strings(const struct gguf *g, const char *key, struct gguf_strings 
 static int get_numbers(const struct gguf *g, const char *key, enum gguf_type element,
                        struct gguf_numbers *value, struct gguf_error *err)
 {
-    const struct gguf_kv *kv;
+    const struct gguf_kv *kv = NULL;
     int rc = get(g, key, GGUF_TYPE_ARRAY, element, &kv, err);
 
     if (rc == GGUF_OK) {

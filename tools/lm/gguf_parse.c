@@ -73,7 +73,7 @@ static int take(struct cursor *c, const char *field, uint64_t n, uint64_t *at)
 
 static int take_u32(struct cursor *c, const char *field, uint32_t *value)
 {
-    uint64_t at;
+    uint64_t at = 0;
 
     if (take(c, field, 4, &at) != GGUF_OK)
         return GGUF_FAIL;
@@ -83,7 +83,7 @@ static int take_u32(struct cursor *c, const char *field, uint32_t *value)
 
 static int take_u64(struct cursor *c, const char *field, uint64_t *value)
 {
-    uint64_t at;
+    uint64_t at = 0;
 
     if (take(c, field, 8, &at) != GGUF_OK)
         return GGUF_FAIL;
@@ -104,7 +104,7 @@ static int take_string(struct cursor *c, const char *field, uint64_t cap, uint64
 /* The name of a key or a tensor: not empty, no NUL. From here on errors name the entry by it. */
 static int take_name(struct cursor *c)
 {
-    uint64_t at;
+    uint64_t at = 0;
     uint64_t len;
 
     c->name_len = 0;
@@ -124,7 +124,7 @@ static int parse_array(struct cursor *c, struct gguf_kv *kv)
     uint32_t element;
     uint64_t count;
     uint64_t bytes;
-    uint64_t at;
+    uint64_t at = 0;
 
     if (take_u32(c, "element type", &element) != GGUF_OK ||
         take_u64(c, "element count", &count) != GGUF_OK)
@@ -153,7 +153,7 @@ static int parse_array(struct cursor *c, struct gguf_kv *kv)
 static int parse_value(struct cursor *c, struct gguf_kv *kv)
 {
     uint32_t type;
-    uint64_t at;
+    uint64_t at = 0;
     uint64_t len;
 
     if (take_u32(c, "value type", &type) != GGUF_OK)
@@ -220,7 +220,7 @@ static int make_index(struct cursor *c, size_t n, index_order *order, uint32_t *
 static int parse_keys(struct cursor *c, uint64_t count)
 {
     struct gguf *g = c->g;
-    size_t twice;
+    size_t twice = 0;
 
     g->kv = malloc((size_t)(count + 1) * sizeof *g->kv);
     if (g->kv == NULL)
@@ -421,7 +421,7 @@ static int parse_tensors(struct cursor *c, uint64_t count, uint64_t alignment)
 {
     struct gguf *g = c->g;
     uint64_t table = c->pos;
-    size_t twice;
+    size_t twice = 0;
 
     g->tensor = malloc((size_t)(count + 1) * sizeof *g->tensor);
     if (g->tensor == NULL)
@@ -457,7 +457,7 @@ static int check_count(struct cursor *c, const char *field, uint64_t count, uint
 
 static int parse_preamble(struct cursor *c, uint64_t *n_tensors, uint64_t *n_kv)
 {
-    uint64_t at;
+    uint64_t at = 0;
     uint32_t version;
 
     if (take(c, "magic", 4, &at) != GGUF_OK)

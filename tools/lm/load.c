@@ -52,6 +52,7 @@ static enum lm_status read_tensor(struct lm_loader *l, const char *name, int64_t
     if (t->dtype == GGUF_F32 || t->dtype == GGUF_F16)
         to_host_order(*data, t->nbytes, t->dtype == GGUF_F32 ? 4 : 2);
     l->done += t->nbytes;
+    l->tensors++;
     if (l->progress)
         l->progress(l->user, l->done, l->total);
     *tensor = t;

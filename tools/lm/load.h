@@ -10,6 +10,7 @@ struct lm_loader {
     lm_progress progress;
     void *user;
     uint64_t done, total;
+    size_t tensors; /* loaded so far */
     struct gguf_error *err;
 };
 

@@ -54,13 +54,22 @@ static enum lm_status load_all(struct lm_loader *l, struct lm_model *m)
         r = lm_load_vector(l, "output_norm.weight", s->dm, &m->norm);
     for (int64_t i = 0; !r && i < s->blocks; i++)
         r = load_block(l, s, i, &m->block[i]);
+    /* a tensor that is not used (a bias, factors of the rotary embedding) would be left out of the
+     * model in silence */
+    if (!r && l->tensors != gguf_n_tensors(l->g)) {
+        snprintf(l->err->message, sizeof l->err->message,
+                 "the file has %zu tensors, the plain llama architecture uses %zu of them",
+                 gguf_n_tensors(l->g), l->tensors);
+        r = LM_BAD_FILE;
+    }
     return r;
 }
 
 enum lm_status lm_model_load(const struct gguf *g, struct anl_device *device, lm_progress progress,
                              void *user, struct lm_model **out, struct gguf_error *err)
 {
-    struct lm_loader l = { g, device, progress, user, 0, 0, err };
+    struct lm_loader l = { .g = g, .device = device, .progress = progress, .user = user,
+                           .err = err };
     struct lm_model *m = calloc(1, sizeof *m);
     enum lm_status r;
 

@@ -132,7 +132,7 @@ static int split_level(struct split *s, size_t level, const uint8_t *text, size_
 {
     size_t pos = 0;
 
-    if (level == MAX_PATTERNS || level == s->p->n)
+    if (level >= MAX_PATTERNS || level == s->p->n)
         return s->word(s->context, text, len);
     while (pos < len) {
         size_t begin = len;

@@ -293,6 +293,7 @@ enum lm_status lm_append(struct lm_session *session, const int32_t *ids, int64_t
                  (long long)s->position, (long long)s->capacity);
         return LM_BAD_FILE;
     }
+    s->rows = 0; /* until all is computed again */
     r = anl_embed(s->m->device, &embed);
     for (int64_t i = 0; !r && i < s->m->shape.blocks; i++)
         r = one_block(s, i, n);
@@ -315,10 +316,23 @@ int64_t lm_position(const struct lm_session *session)
     return session->position;
 }
 
+/* Are rows [row0, row0 + rows) of the last append? */
+static enum lm_status check_rows(const struct lm_session *s, int64_t row0, int64_t rows,
+                                 struct gguf_error *err)
+{
+    if (row0 >= 0 && rows >= 0 && row0 <= s->rows && rows <= s->rows - row0)
+        return LM_OK;
+    snprintf(err->message, sizeof err->message, "rows %lld to %lld: the last call had %lld",
+             (long long)row0, (long long)(row0 + rows), (long long)s->rows);
+    return LM_BAD_FILE;
+}
+
 enum lm_status lm_hidden(struct lm_session *session, int64_t row0, int64_t rows, float *out,
                          struct gguf_error *err)
 {
     uint64_t row = (uint64_t)session->m->shape.dm * sizeof(float);
+    if (check_rows(session, row0, rows, err))
+        return LM_BAD_FILE;
     if (anl_buffer_read(session->hidden, (uint64_t)row0 * row, out, (uint64_t)rows * row))
         return device_failed(session, err);
     return LM_OK;
@@ -342,6 +356,8 @@ enum lm_status lm_logits(struct lm_session *session, int64_t row, float *out,
     uint64_t bytes = (uint64_t)session->m->shape.vocab * sizeof(float);
     struct anl_tensor logits;
 
+    if (check_rows(session, row, 1, err))
+        return LM_BAD_FILE;
     if (head(session, row, 1, &logits) || anl_buffer_read(session->logits, 0, out, bytes))
         return device_failed(session, err);
     return LM_OK;
@@ -353,6 +369,8 @@ enum lm_status lm_nll(struct lm_session *session, int64_t row0, int64_t rows,
     struct lm_session *s = session;
     int64_t most = s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
 
+    if (check_rows(s, row0, rows, err))
+        return LM_BAD_FILE;
     for (int64_t i = 0; i < rows; i += most) {
         int64_t n = rows - i < most ? rows - i : most;
         struct anl_tensor logits;

@@ -47,6 +47,45 @@ static enum lm_status real(const struct gguf *g, const char *key, float fallback
     return r == GGUF_OK || (r == GGUF_ABSENT && fallback > 0) ? LM_OK : LM_BAD_FILE;
 }
 
+/* Tokens: the embedding's rows, and what the metadata says if it does. */
+static enum lm_status vocabulary(const struct gguf *g, struct lm_shape *s, struct gguf_error *err)
+{
+    const struct gguf_tensor *embedding;
+    int64_t said;
+
+    if (gguf_find_tensor(g, "token_embd.weight", &embedding, err) != GGUF_OK)
+        return LM_BAD_FILE;
+    if (embedding->dim[1] < 1 || embedding->dim[1] > MAX_CONTEXT) {
+        snprintf(err->message, sizeof err->message, "token_embd.weight has %llu rows",
+                 (unsigned long long)embedding->dim[1]);
+        return LM_BAD_FILE;
+    }
+    s->vocab = (int64_t)embedding->dim[1];
+    if (number(g, "vocab_size", MAX_CONTEXT, s->vocab, &said, err))
+        return LM_BAD_FILE;
+    if (said == s->vocab)
+        return LM_OK;
+    snprintf(err->message, sizeof err->message,
+             "token_embd.weight has %lld rows, llama.vocab_size is %lld", (long long)s->vocab,
+             (long long)said);
+    return LM_BAD_FILE;
+}
+
+/* Rescaled rotary embeddings are another model than the one that is computed here. */
+static enum lm_status no_scaling(const struct gguf *g, struct gguf_error *err)
+{
+    struct gguf_string type;
+    int r = gguf_get_string(g, "llama.rope.scaling.type", &type, err);
+
+    if (r == GGUF_ABSENT || (r == GGUF_OK && gguf_string_is(type, "none")))
+        return LM_OK;
+    if (r == GGUF_OK)
+        snprintf(err->message, sizeof err->message,
+                 "llama.rope.scaling.type is \"%.*s\": only \"none\" is known",
+                 type.len > 64 ? 64 : (int)type.len, type.bytes);
+    return LM_BAD_FILE;
+}
+
 static enum lm_status check(const struct lm_shape *s, float base, struct gguf_error *err)
 {
     if (s->heads % s->kv_heads)
@@ -68,7 +107,6 @@ static enum lm_status check(const struct lm_shape *s, float base, struct gguf_er
 enum lm_status lm_shape_read(const struct gguf *g, struct lm_shape *out, struct gguf_error *err)
 {
     struct lm_shape s = { 0 };
-    const struct gguf_tensor *embedding;
     struct gguf_string arch;
     float base = 0;
 
@@ -98,14 +136,8 @@ enum lm_status lm_shape_read(const struct gguf *g, struct lm_shape *out, struct 
     if (check(&s, base, err))
         return LM_BAD_FILE;
     s.rope_base = (double)base;
-    if (gguf_find_tensor(g, "token_embd.weight", &embedding, err) != GGUF_OK)
+    if (vocabulary(g, &s, err) || no_scaling(g, err))
         return LM_BAD_FILE;
-    s.vocab = (int64_t)embedding->dim[1];
-    if (s.vocab < 1 || s.vocab > MAX_CONTEXT) {
-        snprintf(err->message, sizeof err->message, "token_embd.weight has %lld rows",
-                 (long long)s.vocab);
-        return LM_BAD_FILE;
-    }
     *out = s;
     return LM_OK;
 }

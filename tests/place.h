@@ -1,0 +1,53 @@
+/* tests/place.h: puts host arrays into views of device memory and takes them out again, on the
+ * public API alone. Errors are sticky: after the first one every call does nothing. */
+#ifndef TESTS_PLACE_H
+#define TESTS_PLACE_H
+
+#include "tests/gen.h"
+
+enum place_layout {
+    PLACE_TIGHT = 0, /* contiguous at offset 0 */
+    PLACE_GAPS,      /* an offset, padded rows, the middle dimensions of four exchanged */
+    PLACE_WRAPPED    /* as PLACE_GAPS, in the caller's own memory aligned to 4 bytes only */
+};
+
+struct place_options {
+    enum place_layout layout;
+    uint32_t fill; /* every word of a buffer before its live elements are written */
+};
+
+#define PLACE_MAX 288
+
+struct place {
+    struct anl_device *device;
+    struct place_options options;
+    anl_status status;
+    char message[256]; /* the device's, of the first error */
+    int damaged; /* bytes outside of a view were changed */
+    int count;
+    struct anl_buffer *buffer[PLACE_MAX];
+    void *memory[PLACE_MAX]; /* of wrapped buffers */
+};
+
+void place_begin(struct place *p, struct anl_device *device, const struct place_options *options);
+
+/* Notes the status of a call on the device, with the device's message. */
+void place_note(struct place *p, anl_status status);
+
+/* A view of fresh memory with these dimensions, filled with row-major host data, or with
+ * options.fill where host is NULL (results). */
+struct anl_tensor place_tensor(struct place *p, const void *host, anl_dtype dtype, int ndim,
+                               const int64_t *dim);
+
+/* Takes out a view row-major, and sees whether the bytes around it still hold options.fill. */
+void place_fetch(struct place *p, const struct anl_tensor *tensor, void *host);
+
+/* Packs weights whose rows follow each other in memory, by way of padded rows where the layout has
+ * gaps. The caller destroys them. */
+struct anl_weights *place_weights(struct place *p, anl_dtype dtype, int64_t n, int64_t k,
+                                  const void *data);
+
+/* Frees the buffers; returns the first error. */
+anl_status place_end(struct place *p);
+
+#endif

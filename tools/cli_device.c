@@ -1,0 +1,181 @@
+/* tools/cli_device.c: devices by the names that the user writes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/cli.h"
+#include "tools/cli_cache.h"
+
+static const char *const isa_names[] = { "auto", "generic", "avx2", "avx512", "neon" };
+
+const char *cli_backend_name(anl_backend_kind backend)
+{
+    return backend == ANL_LAW ? "law" : backend == ANL_CPU ? "cpu" : "cl";
+}
+
+const char *cli_grade_name(anl_grade grade)
+{
+    return grade == ANL_EXACT ? "exact" : grade == ANL_EXACT_NORMAL ? "exact-normal" : "fast";
+}
+
+static int parse_isa(const char *text, anl_isa *isa)
+{
+    for (size_t i = 0; i < sizeof isa_names / sizeof *isa_names; i++) {
+        if (strcmp(text, isa_names[i]) == 0) {
+            *isa = (anl_isa)i;
+            return CLI_OK;
+        }
+    }
+    cli_error("unknown instruction set '%s': one of auto, generic, avx2, avx512, neon", text);
+    return CLI_USAGE;
+}
+
+/* cpu[:THREADS[:ISA]] */
+static int open_cpu(const char *spec, const char *isa, struct anl_context *context,
+                    struct anl_device **device)
+{
+    char error[256] = "", threads[32] = "";
+    struct anl_cpu_params params = { .size = sizeof params, .error = error,
+                                     .error_size = sizeof error };
+    const char *rest = spec + strlen("cpu"), *second;
+    if (*rest == ':') {
+        second = strchr(rest + 1, ':');
+        int length = second != NULL ? (int)(second - rest - 1) : (int)strlen(rest + 1);
+        int64_t n = 0;
+        snprintf(threads, sizeof threads, "%.*s", length, rest + 1);
+        if (cli_parse_int("the number of threads in cpu:THREADS", threads, 1, 1024, &n) != CLI_OK)
+            return CLI_USAGE;
+        params.threads = (int)n;
+        if (second != NULL && parse_isa(second + 1, &params.isa) != CLI_OK)
+            return CLI_USAGE;
+    }
+    if (isa != NULL && parse_isa(isa, &params.isa) != CLI_OK)
+        return CLI_USAGE;
+    if (anl_device_create_cpu(context, &params, device) != ANL_OK) {
+        cli_error("device '%s'%s%s: %s", spec, isa != NULL ? " with instruction set " : "",
+                  isa != NULL ? isa : "", error);
+        return CLI_NO_DEVICE;
+    }
+    return CLI_OK;
+}
+
+/* The numbers of cl:PLATFORM.DEVICE, in full. */
+static int parse_cl(const char *spec, int *platform, int *device)
+{
+    int64_t p = 0, d = 0;
+    const char *numbers = spec + strlen("cl:"), *dot = strchr(numbers, '.');
+    char first[32];
+    if (dot == NULL) {
+        cli_error("device '%s': write cl:PLATFORM.DEVICE, such as cl:0.0 (see annulet info)", spec);
+        return CLI_USAGE;
+    }
+    snprintf(first, sizeof first, "%.*s", (int)(dot - numbers), numbers);
+    if (cli_parse_int("PLATFORM in cl:PLATFORM.DEVICE", first, 0, 4095, &p) != CLI_OK ||
+        cli_parse_int("DEVICE in cl:PLATFORM.DEVICE", dot + 1, 0, 4095, &d) != CLI_OK)
+        return CLI_USAGE;
+    *platform = (int)p;
+    *device = (int)d;
+    return CLI_OK;
+}
+
+/* The list's entry for these numbers, or why there is none. */
+static int find_entry(const char *spec, int platform, int device, struct anl_cl_entry *entry)
+{
+    char error[256] = "";
+    int count = 0, found = 0;
+    anl_status status = anl_cl_list(NULL, NULL, NULL, 0, &count, error, sizeof error);
+    if (status != ANL_OK || count <= 0) {
+        cli_error("device '%s': %s", spec, error[0] ? error : "no OpenCL device here");
+        return CLI_NO_DEVICE;
+    }
+    struct anl_cl_entry *entries = calloc((size_t)count, sizeof *entries);
+    if (entries == NULL) {
+        cli_error("out of memory");
+        return CLI_NO_DEVICE;
+    }
+    int capacity = count;
+    anl_cl_list(NULL, NULL, entries, capacity, &count, error, sizeof error);
+    for (int i = 0; i < count && i < capacity; i++) {
+        if (entries[i].platform == platform && entries[i].device == device) {
+            *entry = entries[i];
+            found = 1;
+        }
+    }
+    free(entries);
+    if (found)
+        return CLI_OK;
+    cli_error("no OpenCL device %d.%d here: annulet info lists those there are", platform, device);
+    return CLI_NO_DEVICE;
+}
+
+static int open_cl(const char *spec, anl_grade worst, struct anl_context *context,
+                   struct anl_device **device)
+{
+    char error[1024] = "";
+    struct anl_cl_entry entry;
+    struct anl_cl_params params = { .size = sizeof params, .worst_grade = worst, .error = error,
+                                    .error_size = sizeof error };
+    int code = parse_cl(spec, &params.platform, &params.device);
+    if (code == CLI_OK)
+        code = find_entry(spec, params.platform, params.device, &entry);
+    if (code != CLI_OK)
+        return code;
+    void *cache = cli_cache_load(&entry, &params.cache_size);
+    params.cache = cache;
+    anl_status status = anl_device_create_cl(context, &params, device);
+    free(cache);
+    if (status != ANL_OK) {
+        cli_error("device '%s': %s", spec, error[0] ? error : anl_status_name(status));
+        return CLI_NO_DEVICE;
+    }
+    return CLI_OK;
+}
+
+int cli_open_device_with(const char *spec, const struct cli_device_options *options,
+                         struct anl_context **context, struct anl_device **device)
+{
+    const struct cli_device_options none = { NULL, ANL_EXACT_NORMAL };
+    int code;
+    *device = NULL;
+    if (options == NULL)
+        options = &none;
+    if (spec == NULL)
+        spec = "cpu";
+    if (anl_context_create(NULL, context) != ANL_OK) {
+        cli_error("out of memory");
+        return CLI_NO_DEVICE;
+    }
+    if (strcmp(spec, "law") == 0) {
+        code = anl_device_create_law(*context, device) == ANL_OK ? CLI_OK : CLI_NO_DEVICE;
+    } else if (strcmp(spec, "cpu") == 0 || strncmp(spec, "cpu:", 4) == 0) {
+        code = open_cpu(spec, options->isa, *context, device);
+    } else if (strncmp(spec, "cl:", 3) == 0) {
+        code = open_cl(spec, options->worst_grade, *context, device);
+    } else {
+        cli_error("unknown device '%s': write law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE "
+                  "(annulet info lists what is here)",
+                  spec);
+        code = CLI_USAGE;
+    }
+    if (code != CLI_OK) {
+        anl_context_destroy(*context);
+        *context = NULL;
+    }
+    return code;
+}
+
+int cli_open_device(const char *spec, struct anl_context **context, struct anl_device **device)
+{
+    return cli_open_device_with(spec, NULL, context, device);
+}
+
+void cli_close_device(const char *spec, struct anl_context *context, struct anl_device *device)
+{
+    struct anl_cl_entry entry;
+    int p, d;
+    if (device != NULL && spec != NULL && strncmp(spec, "cl:", 3) == 0 &&
+        parse_cl(spec, &p, &d) == CLI_OK && find_entry(spec, p, d, &entry) == CLI_OK)
+        cli_cache_store(&entry, device);
+    anl_device_destroy(device);
+    anl_context_destroy(context);
+}
