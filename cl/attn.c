@@ -44,6 +44,16 @@ static anl_dtype kv_type(const struct anl_attn_params *p)
     return p->n_pieces ? p->pieces[0].k.dtype : ANL_F32;
 }
 
+/* Queries, keys and values may be read 16 bytes at a time. */
+static int aligned(const struct anl_attn_params *p)
+{
+    int yes = anl_cl_aligned(&p->q);
+
+    for (int i = 0; i < p->n_pieces; i++)
+        yes = yes && anl_cl_aligned(&p->pieces[i].k) && anl_cl_aligned(&p->pieces[i].v);
+    return yes;
+}
+
 static void pick_cpu_tiles(struct job *j)
 {
     struct tiles *t = &j->t;
@@ -57,7 +67,16 @@ static void pick_cpu_tiles(struct job *j)
              t->dp, t->dvp, (int)kv_type(j->p), t->bq, j->d->wide ? 4 : 1);
 }
 
-/* Tiles that keep local memory within 32 KiB; what tools/compile_kernels.sh shows of registers and
+/* Does local memory hold all of Q beside the weights and a part of K or V? */
+static int q_fits(const struct job *j)
+{
+    const struct tiles *t = &j->t;
+    uint64_t floats = (uint64_t)(64 * t->bq + t->dp * t->bq + 2048);
+
+    return j->d->registers == 2 && floats * 4 + 64 <= j->d->local_bytes;
+}
+
+/* Tiles that keep local memory within 32 KiB, or what there is; what tools/compile_kernels.sh shows of registers and
  * spills decides on the rest. */
 static void pick_gpu_tiles(struct job *j)
 {
@@ -68,14 +87,20 @@ static void pick_gpu_tiles(struct job *j)
     t->dp = j->dim <= 64 ? 64 : round_up(j->dim, 32);
     t->dvp = round_up(j->dv, 64);
     t->bq = 64;
+    /* twice the queries share what is staged, where that still gives every compute unit a few */
+    if (j->d->registers == 2 && t->dvp <= 64 &&
+        j->p->q.dim[0] * j->heads * (j->sq / 128) >= 4 * (int64_t)j->d->base.info.threads)
+        t->bq = 128;
     if (j->d->max_group < 256 || (j->d->registers == 2 && t->dvp <= 64))
         rq = rk = 8;
     else if (j->d->registers == 2 && t->dvp <= 128)
         rq = 8;
-    t->threads = 64 / rq * (64 / rk);
+    t->threads = t->bq / rq * (64 / rk);
     snprintf(t->options, sizeof t->options,
-             "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=32 -DVC=%d -DQRES=0", t->dp,
-             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8);
+             "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=32 -DVC=%d -DQRES=%d "
+             "-DALIGNED=%d",
+             t->dp,
+             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8, q_fits(j), aligned(j->p));
 }
 
 static anl_status states(struct job *j, int64_t rows)
@@ -233,7 +258,8 @@ static anl_status row_spans(struct job *j, int64_t head0, int64_t i0, int64_t ro
     char options[64];
     anl_status s = ANL_OK;
 
-    snprintf(options, sizeof options, "-DKVT=%d -DNT=%d", (int)kv_type(p), (int)threads);
+    snprintf(options, sizeof options, "-DKVT=%d -DNT=%d -DALIGNED=%d", (int)kv_type(p),
+             (int)threads, aligned(p));
     for (int i = 0; !s && i < p->n_pieces; i++) {
         const struct anl_kv_piece *k = &p->pieces[i];
         size_t groups[2] = { (size_t)anl_cl_ceil_div(k->k.dim[2], SPAN), (size_t)rows };

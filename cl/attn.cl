@@ -27,6 +27,18 @@
 #define QT (NT / BQ > 0 ? NT / BQ : 1) /* work-items that stage one query or key together */
 #define KT (NT / 64)
 
+/* All weights of a work-item, by the function f. */
+#define WEIGHTS(f)                                                                                  \
+    _Pragma("unroll") for (int j = 0; j < GK; j++)                                                  \
+    _Pragma("unroll") for (int e = 0; e < 4; e++)                                                   \
+    _Pragma("unroll") for (int r = 0; r < RQ; r++)                                                  \
+    {                                                                                               \
+        float sc = e == 0 ? s[r][j].x : e == 1 ? s[r][j].y : e == 2 ? s[r][j].z : s[r][j].w;        \
+        float p = f(sc, m[r]);                                                                      \
+        l[r][e % LPT] = l[r][e % LPT] + p;                                                          \
+        row_tile[(tx + (j * 4 + e) * NTX) * BQ + ty * RQ + r] = p;                                  \
+    }
+
 static inline void store_column(__local float *at, int ld, float8 v)
 {
     at[0 * ld] = v.s0;
@@ -63,6 +75,25 @@ static inline void stage_k(__local float *tile, __global const float *k, long at
             v = load8(k, at + d0 + d, d_end - d0 - d, KVT);
         store_column(tile + d * 64 + place, 64, v);
     }
+}
+
+/* law_p2 of a score at most m, |m| < 2^21, by additions where rint and conversions would be slow: with
+ * 1.5 * 2^23 added a float's last bits are the nearest integer. Scores far below m are lifted to where
+ * the result is 0 as well; the last fma keeps NaN. A hidden key has the weight -0. */
+static inline float weight(float s, float m)
+{
+    const float low = m - 64.0f, c = s < low ? low : s;
+    const float t = c + 0x1.8p23f, n = t - 0x1.8p23f;
+    const uint e = as_uint(t) - as_uint(m + 0x1.8p23f);
+    float p = as_float(as_uint(law_exp2_poly(c - n)) + (e << 23));
+    p = n > low + 1.0f ? p : 0.0f;
+    p = fma(c, 0.0f, p);
+    return s == -INFINITY ? -0.0f : p;
+}
+
+static inline float weight_of_large(float s, float m)
+{
+    return s == -INFINITY ? -0.0f : law_p2(s, m);
 }
 
 __kernel void attn_tile(__global const float *q, long4 qv, __global const float *kk, long4 kv,
@@ -216,18 +247,15 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
                 }
             }
             /* weights, and their lanes' sums; keys ascending */
+            int large = 0;
 #pragma unroll
-            for (int j = 0; j < GK; j++)
-#pragma unroll
-                for (int e = 0; e < 4; e++)
-#pragma unroll
-                    for (int r = 0; r < RQ; r++) {
-                        float sc = e == 0 ? s[r][j].x : e == 1 ? s[r][j].y : e == 2 ? s[r][j].z
-                                                                               : s[r][j].w;
-                        float p = sc == -INFINITY ? -0.0f : law_p2(sc, m[r]);
-                        l[r][e % LPT] = l[r][e % LPT] + p;
-                        row_tile[(tx + (j * 4 + e) * NTX) * BQ + ty * RQ + r] = p;
-                    }
+            for (int r = 0; r < RQ; r++)
+                large |= fabs(m[r]) >= 0x1p21f && m[r] != -INFINITY;
+            if (large) {
+                WEIGHTS(weight_of_large)
+            } else {
+                WEIGHTS(weight)
+            }
             for (int v0 = 0; v0 < keys; v0 += VC) {
                 barrier(CLK_LOCAL_MEM_FENCE);
                 int bad = 0;

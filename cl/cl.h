@@ -161,6 +161,8 @@ void anl_cl_arg_long4(struct anl_cl_call *call, int64_t x, int64_t y, int64_t z,
  * strides. An absent view passes instead's memory, which the kernel does not touch. */
 void anl_cl_arg_tensor(struct anl_cl_call *call, const struct anl_tensor *t,
                        const struct anl_tensor *instead);
+/* Do all rows of the view begin at multiples of 16 bytes (-DALIGNED=1 in cl/tensor.cl)? */
+int anl_cl_aligned(const struct anl_tensor *t);
 /* groups: work-groups along 1 to 3 dimensions; group: work-items of each along the same. */
 anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups, const size_t *group);
 /* Looks at the events of the launches that are done; all of them if wait. */

@@ -67,6 +67,16 @@ void anl_cl_arg_tensor(struct anl_cl_call *call, const struct anl_tensor *t,
     anl_cl_arg_long4(call, (int64_t)t->offset / element, t->stride[0], t->stride[1], t->stride[2]);
 }
 
+int anl_cl_aligned(const struct anl_tensor *t)
+{
+    int64_t element = t->dtype == ANL_F32 ? 4 : 2;
+
+    for (int i = 0; i < t->ndim - 1; i++)
+        if (t->stride[i] * element % 16)
+            return 0;
+    return t->offset % 16 == 0;
+}
+
 /* The slot of the next launch's event: the one of ANL_CL_EVENTS launches ago must be done. */
 static cl_event *next_event(struct anl_cl_device *d)
 {

@@ -115,7 +115,8 @@ static anl_status run_tile(struct anl_cl_device *d, const struct anl_linear_para
     if (step > t_end)
         step = anl_cl_ceil_div(t_end, bm) * bm;
     s = anl_cl_scratch(d, 0, (uint64_t)(across * bm * step * 4), &total);
-    snprintf(options, sizeof options, "-DWT=%d -DBM=%d -DTM=%d", (int)p->w->dtype, (int)bm, (int)tm);
+    snprintf(options, sizeof options, "-DWT=%d -DBM=%d -DTM=%d -DALIGNED=%d", (int)p->w->dtype, (int)bm,
+             (int)tm, anl_cl_aligned(&p->x));
     for (int64_t t = 0; !s && t < t_end; t += step) {
         int64_t t1 = t + step < t_end ? t + step : t_end;
         size_t groups[2] = { (size_t)across, (size_t)anl_cl_ceil_div(t1 - t, bm) };

@@ -43,15 +43,26 @@ static inline float8 widen8(ushort8 h, int type)
                     widen(h.s4, type), widen(h.s5, type), widen(h.s6, type), widen(h.s7, type));
 }
 
-/* Elements i to i + 7, of which n are there; the rest is 0. */
+/* Elements i to i + 7, of which n are there; the rest is 0. With -DALIGNED=1 they begin at a multiple of
+ * 16 bytes (vload8 promises 4 only, and compilers then load one by one). */
+#ifndef ALIGNED
+#define ALIGNED 0
+#endif
 static inline float8 load8(__global const float *p, long i, int n, int type)
 {
     float8 r = (float8)(0.0f);
     if (n >= 8) {
+#if ALIGNED
+        if (type == 0)
+            r = (float8)(*(__global const float4 *)(p + i), *(__global const float4 *)(p + i + 4));
+        else
+            r = widen8(*(__global const ushort8 *)((__global const ushort *)p + i), type);
+#else
         if (type == 0)
             r = vload8(0, p + i);
         else
             r = widen8(vload8(0, (__global const ushort *)p + i), type);
+#endif
     } else if (n > 0) {
         r.s0 = load1(p, i, type);
         if (n > 1)
