@@ -26,6 +26,7 @@
 #define KV_FLOATS4 ((KV_FLOATS > 16 * BQ ? KV_FLOATS : 16 * BQ) / 4)
 #define QT (NT / BQ > 0 ? NT / BQ : 1) /* work-items that stage one query or key together */
 #define KT (NT / 64)
+#define PART (DC / (KT * 8)) /* float8 of a part of K that a work-item stages */
 
 /* All weights of a work-item, by the function f. */
 #define WEIGHTS(f)                                                                                  \
@@ -63,18 +64,27 @@ static inline void stage_q(__local float *tile, __global const float *q, long at
     }
 }
 
-/* Features d0 to d0 + DC - 1 of 64 keys to tile[d][place of key]. */
-static inline void stage_k(__local float *tile, __global const float *k, long at, int there, int d0,
-                           int d_end, int tid)
+/* Features d0 to d0 + DC - 1 of 64 keys, this work-item's part, to registers, */
+static inline void fetch_k(float8 *part, __global const float *k, long at, int there, int d0, int d_end,
+                           int tid)
+{
+#pragma unroll
+    for (int i = 0; i < PART; i++) {
+        int d = (tid / 64 + i * KT) * 8;
+        part[i] = (float8)(0.0f);
+        if (there)
+            part[i] = load8(k, at + d0 + d, d_end - d0 - d, KVT);
+    }
+}
+
+/* and from there to tile[d][place of key]. */
+static inline void stage_k(__local float *tile, const float8 *part, int tid)
 {
     int key = tid % 64, j = key / NTX;
     int place = (j / 4) * (NTX * 4) + (key % NTX) * 4 + j % 4;
-    for (int d = (tid / 64) * 8; d < DC; d += KT * 8) {
-        float8 v = (float8)(0.0f);
-        if (there)
-            v = load8(k, at + d0 + d, d_end - d0 - d, KVT);
-        store_column(tile + d * 64 + place, 64, v);
-    }
+#pragma unroll
+    for (int i = 0; i < PART; i++)
+        store_column(tile + (tid / 64 + i * KT) * 8 * 64 + place, 64, part[i]);
 }
 
 /* law_p2 of a score at most m, |m| < 2^21, by additions where rint and conversions would be slow: with
@@ -161,13 +171,17 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
 #pragma unroll
                 for (int j = 0; j < GK; j++)
                     s[r][j] = (float4)(0.0f);
+            float8 part[PART];
+            fetch_k(part, kk, k_row, tid % 64 < keys, 0, d_end, tid);
             for (int d0 = 0; d0 < DP; d0 += DC) {
                 barrier(CLK_LOCAL_MEM_FENCE);
 #if !QRES
                 stage_q((__local float *)pq, q, q_at, q_there, d0, DC, d_end, c, tid);
 #endif
-                stage_k(lane_tile, kk, k_row, tid % 64 < keys, d0, d_end, tid);
+                stage_k(lane_tile, part, tid);
                 barrier(CLK_LOCAL_MEM_FENCE);
+                if (d0 + DC < DP)
+                    fetch_k(part, kk, k_row, tid % 64 < keys, d0 + DC, d_end, tid);
                 __local const float4 *qt = q_all + (QRES ? d0 * (BQ / 4) : 0) + ty * GQ;
 #pragma unroll 4
                 for (int d = 0; d < DC; d++) {
