@@ -22,7 +22,9 @@ is_installed()
 
 is_available()
 {
-    apt-cache policy "$1" 2>/dev/null | grep -q 'Candidate: [^(]'
+    case $(apt-cache policy "$1" 2>/dev/null) in
+    '' | *'Candidate: (none)'*) return 1 ;;
+    esac
 }
 
 # Installs those of the named packages that are missing. Returns 1 if some still are, after saying so.
