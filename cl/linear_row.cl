@@ -1,6 +1,10 @@
 /* cl/linear_row.cl: out = epilogue(x W^T) for few tokens: a work-item computes one span of one output
  * feature, so the weights are read once, in order, by as many work-items as there are features times
- * spans. -DNX features and -DSY spans of a work-group; -DWT. */
+ * spans. -DNX features and -DSY spans of a work-group; -DWT.
+ *
+ * There are few work-items for so long a way to memory, so each keeps the loads of several blocks of 32
+ * under way. */
+#define AHEAD (WT == 0 ? 1 : WT < 3 ? 2 : 4)
 
 /* The chain over k to k + 7. */
 static inline float chain8(float c, float8 w, float4 x0, float4 x1)
@@ -33,10 +37,26 @@ __kernel void linear_row(__global const uint4 *cells, __global const uint *scale
             ((__local float *)xs[ly])[k] = k < len ? x[xv.x + t * xv.y + s + k] : 0.0f;
         barrier(CLK_LOCAL_MEM_FENCE);
         if (n < n_end && len > 0) {
+            const int end = ((int)len + 31) & ~31;
+            struct raw32 ahead[AHEAD];
             float c = 0.0f;
-            for (int k = 0; k < (int)len; k += 8)
-                c = chain8(c, weights8(cells, scales, np, n, s + k), xs[ly][k / 4],
-                           xs[ly][k / 4 + 1]);
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++)
+                ahead[i] = raw32_at(cells, scales, np, n, s + min(32 * i, end - 32));
+            for (int k0 = 0; k0 < end; k0 += 32 * AHEAD) {
+#pragma unroll
+                for (int i = 0; i < AHEAD; i++) {
+                    const int k = k0 + 32 * i;
+                    if (k >= end)
+                        break;
+#pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        c = chain8(c, raw32_part(&ahead[i], j), xs[ly][k / 4 + 2 * j],
+                                   xs[ly][k / 4 + 2 * j + 1]);
+                    if (k + 32 * AHEAD < end)
+                        ahead[i] = raw32_at(cells, scales, np, n, s + k + 32 * AHEAD);
+                }
+            }
             sums[ly][lx] = c;
         }
         barrier(CLK_LOCAL_MEM_FENCE);

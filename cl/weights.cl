@@ -53,6 +53,37 @@ static inline float8 quants8(uint2 c, long k)
 #endif
 }
 
+/* The stored form of 32 weights of one feature, and 8 of them unpacked. */
+#define CELLS32 (WT == 0 ? 8 : WT < 3 ? 4 : WT == 3 ? 2 : 1)
+struct raw32 {
+    uint4 cell[CELLS32];
+    uint scale;
+};
+
+static inline struct raw32 raw32_at(__global const uint4 *cells, __global const uint *scales, long np,
+                                    long n, long k)
+{
+    struct raw32 r;
+#pragma unroll
+    for (int i = 0; i < CELLS32; i++)
+        r.cell[i] = cells[((k >> 5) * CELLS32 + i) * np + n];
+    r.scale = WT < 3 ? 0u : scales[(k >> 5) * np + n];
+    return r;
+}
+
+/* Weights 8 i to 8 i + 7 of the 32; i is a constant where this is inlined. */
+static inline float8 raw32_part(const struct raw32 *r, int i)
+{
+#if WT == 0
+    return (float8)(as_float4(r->cell[2 * i]), as_float4(r->cell[2 * i + 1]));
+#elif WT == 1 || WT == 2
+    return halves8(r->cell[i]);
+#else
+    uint4 c = r->cell[WT == 3 ? i / 2 : 0];
+    return scaled8(quants8((i & 1) ? c.zw : c.xy, 8 * i), r->scale);
+#endif
+}
+
 /* Weights k to k + 7 (k a multiple of 8) of output feature n; np features are stored. */
 static inline float8 weights8(__global const uint4 *cells, __global const uint *scales, long np,
                               long n, long k)
