@@ -33,23 +33,6 @@ static inline void store_n(float *p, vf x, int64_t n)
         p[i] = t[i];
 }
 
-static inline vf activate(anl_act act, vf x)
-{
-    switch (act) {
-    case ANL_ACT_RELU:
-        return law_relu(x);
-    case ANL_ACT_SILU:
-        return law_silu(x);
-    case ANL_ACT_GELU:
-        return law_gelu(x);
-    case ANL_ACT_GELU_TANH:
-        return law_gelu_tanh(x);
-    case ANL_ACT_NONE:
-        break;
-    }
-    return x;
-}
-
 void K(epilogue)(anl_act act, const float *v, const float *bias, const float *gate,
                  const float *residual, float *out, int64_t n)
 {
@@ -59,7 +42,7 @@ void K(epilogue)(anl_act act, const float *v, const float *bias, const float *ga
 
         if (bias)
             x = x + load_n(bias + i, left);
-        x = activate(act, x);
+        x = law_activate((int)act, x);
         if (residual)
             r = load_n(residual + i, left);
         if (gate)
@@ -88,7 +71,7 @@ static float sum_of_squares(const float *x, int64_t n)
     for (int64_t i0 = 0; i0 < n; i0 += LAW_SPAN) {
         int64_t end = n < i0 + LAW_SPAN ? n : i0 + LAW_SPAN;
         vf acc[LAW_LANES / VL];
-        float lane[LAW_LANES];
+        float lane[LAW_LANES], s;
 
         for (int j = 0; j < LAW_LANES / VL; j++)
             acc[j] = v_splat(0.0f);
@@ -100,10 +83,8 @@ static float sum_of_squares(const float *x, int64_t n)
                 }
         for (int j = 0; j < LAW_LANES / VL; j++)
             v_store(lane + j * VL, acc[j]);
-        for (int w = LAW_LANES / 2; w > 0; w /= 2)
-            for (int j = 0; j < w; j++)
-                lane[j] = lane[j] + lane[j + w];
-        total = i0 ? total + lane[0] : lane[0];
+        s = law_lane_tree(lane);
+        total = i0 ? total + s : s;
     }
     return total;
 }

@@ -150,10 +150,7 @@ void K(softmax)(struct cpu_softmax *row)
     }
     for (int i = 0; i < LANE_VECS; i++)
         v_store(lane + i * VL, lanes[i]);
-    for (int w = LAW_LANES / 2; w > 0; w /= 2)
-        for (int j = 0; j < w; j++)
-            lane[j] = lane[j] + lane[j + w];
-    row->l = lane[0];
+    row->l = law_lane_tree(lane);
 }
 
 float K(recip)(float x)

@@ -31,6 +31,7 @@
 #include "law/num.h"
 
 #include "law/elem.h"
+#include "law/lanes.h"
 #include "law/narrow.h"
 #include "law/softmax.h"
 

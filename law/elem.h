@@ -280,4 +280,21 @@ static inline vf law_gelu_tanh(vf x)
     return v_fma(law_neg(a), s, law_relu(x));
 }
 
+/* By the number of an anl_act: 0 none, 1 relu, 2 silu, 3 gelu, 4 gelu by tanh. */
+static inline vf law_activate(int act, vf x)
+{
+    switch (act) {
+    case 1:
+        return law_relu(x);
+    case 2:
+        return law_silu(x);
+    case 3:
+        return law_gelu(x);
+    case 4:
+        return law_gelu_tanh(x);
+    default:
+        return x;
+    }
+}
+
 #endif

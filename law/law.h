@@ -13,6 +13,7 @@
 #include "law/num.h"
 
 #include "law/elem.h"
+#include "law/lanes.h"
 #include "law/narrow.h"
 #include "law/softmax.h"
 
@@ -56,32 +57,6 @@ static inline void law_store(const struct anl_tensor *t, int64_t i, float x)
         ((uint16_t *)p)[i] = (uint16_t)law_f32_to_f16(x);
     else
         ((uint16_t *)p)[i] = (uint16_t)law_f32_to_bf16(x);
-}
-
-/* The 16 lanes of a lane sum to one: lane j takes lane j + w for w = 8, 4, 2, 1. */
-static inline float law_lane_tree(float *lane)
-{
-    for (int w = LAW_LANES / 2; w > 0; w /= 2)
-        for (int j = 0; j < w; j++)
-            lane[j] = lane[j] + lane[j + w];
-    return lane[0];
-}
-
-static inline float law_activate(anl_act act, float x)
-{
-    switch (act) {
-    case ANL_ACT_RELU:
-        return law_relu(x);
-    case ANL_ACT_SILU:
-        return law_silu(x);
-    case ANL_ACT_GELU:
-        return law_gelu(x);
-    case ANL_ACT_GELU_TANH:
-        return law_gelu_tanh(x);
-    case ANL_ACT_NONE:
-        break;
-    }
-    return x;
 }
 
 /* sum_k a[k] b[k]: spans of 512 ascending, each one chain of fma. */
