@@ -98,9 +98,9 @@ static void pick_gpu_tiles(struct job *j)
     t->threads = t->bq / rq * (64 / rk);
     snprintf(t->options, sizeof t->options,
              "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=32 -DVC=%d -DQRES=%d "
-             "-DALIGNED=%d",
+             "-DALIGNED=%d -DNEXTK=%d",
              t->dp,
-             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8, q_fits(j), aligned(j->p));
+             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8, q_fits(j), aligned(j->p), j->d->registers > 0);
 }
 
 static anl_status states(struct job *j, int64_t rows)

@@ -5,6 +5,7 @@
  *   -DBQ        queries of a work-group         -DRQ -DRK  a work-item's tile of scores
  *   -DDC        features of a local tile of K   -DVC     keys of a local tile of V
  *   -DQRES      1: all of Q stays in local memory
+ *   -DNEXTK     1: the next part of K is fetched while this one is computed (more registers)
  *
  * Work-item (tx, ty) has queries ty RQ .. + RQ - 1 and keys tx + NTX j, so that its keys' lanes
  * (key mod 16) are its own. Positions of a work-group's queries begin at a multiple of BQ, so they lie
@@ -171,17 +172,25 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
 #pragma unroll
                 for (int j = 0; j < GK; j++)
                     s[r][j] = (float4)(0.0f);
+#if NEXTK
             float8 part[PART];
             fetch_k(part, kk, k_row, tid % 64 < keys, 0, d_end, tid);
+#endif
             for (int d0 = 0; d0 < DP; d0 += DC) {
                 barrier(CLK_LOCAL_MEM_FENCE);
 #if !QRES
                 stage_q((__local float *)pq, q, q_at, q_there, d0, DC, d_end, c, tid);
 #endif
+#if !NEXTK
+                float8 part[PART];
+                fetch_k(part, kk, k_row, tid % 64 < keys, d0, d_end, tid);
+#endif
                 stage_k(lane_tile, part, tid);
                 barrier(CLK_LOCAL_MEM_FENCE);
+#if NEXTK
                 if (d0 + DC < DP)
                     fetch_k(part, kk, k_row, tid % 64 < keys, d0 + DC, d_end, tid);
+#endif
                 __local const float4 *qt = q_all + (QRES ? d0 * (BQ / 4) : 0) + ty * GQ;
 #pragma unroll 4
                 for (int d = 0; d < DC; d++) {

@@ -84,11 +84,13 @@ amd() {
 
 run() { # vendor device
     variants "$1" > "$work/list"
+    next=1
+    [ "$1" = intel ] && next=0
     while IFS='|' read -r head rest options known; do
         name=${head%% *}
         law=${head#"$name"}
         join "$law" "$rest" > "$work/$name.cl"
-        if text=$("$1" "$work/$name" "$2" "$options"); then
+        if text=$("$1" "$work/$name" "$2" "$options -DALIGNED=1 -DNEXTK=$next"); then
             printf '%-8s %-12s %s\n' "$2" "$name" "$text"
         elif [ "$known" = "$1" ] && [ -n "$text" ]; then
             printf '%-8s %-12s %s (known)\n' "$2" "$name" "$text"
