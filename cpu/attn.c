@@ -34,6 +34,7 @@ struct job {
     int64_t blocks; /* tiles along the queries */
     int64_t rows;   /* most rows of a tile */
     int64_t spans;
+    size_t per_slab; /* sub-tiles whose queries lie side by side in rows of CPU_LDA */
     char *split; /* [tiles][spans] blocks of states, or NULL */
 };
 
@@ -47,9 +48,8 @@ struct tile {
 struct work {
     float *k;     /* [512 / nr][dk][nr] */
     float *v;     /* [dvp / nr][512][nr] */
-    float *q;     /* [rows][dk], scaled */
-    float *a;     /* [mr][CPU_LDA]: queries of a sub-tile */
-    float *s;     /* [mr][CPU_LDA]: its scores, then probabilities */
+    float *q;     /* scaled, where query_at() says */
+    float *s;     /* [mr][CPU_LDA]: scores of a sub-tile, then probabilities */
     float *o;     /* [mr][dvp]: its values */
     unsigned odd; /* bit j: block j of v holds a value that is not finite */
     struct states run;
@@ -74,24 +74,33 @@ static struct states states_at(const struct job *j, char *base)
 static struct work layout(const struct job *j, char *base)
 {
     size_t dk = (size_t)j->dk, dvp = (size_t)j->dvp, mr = (size_t)j->d->k->mr;
-    size_t sizes[] = { 512 * dk * 4, 512 * dvp * 4, (size_t)j->rows * dk * 4, mr * CPU_LDA * 4,
-                       mr * CPU_LDA * 4, mr * dvp * 4 };
-    size_t at[7] = { 0 };
+    size_t subs = ((size_t)j->rows + mr - 1) / mr, slabs = (subs + j->per_slab - 1) / j->per_slab;
+    size_t sizes[] = { 512 * dk * 4, 512 * dvp * 4, slabs * mr * CPU_LDA * 4, mr * CPU_LDA * 4,
+                       mr * dvp * 4 };
+    size_t at[6] = { 0 };
     struct work w = { 0 };
 
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 5; i++)
         at[i + 1] = at[i] + anl_cpu_pad(sizes[i]);
-    w.size = at[6] + states_size(j);
+    w.size = at[5] + states_size(j);
     if (!base)
         return w;
     w.k = (float *)(void *)(base + at[0]);
     w.v = (float *)(void *)(base + at[1]);
     w.q = (float *)(void *)(base + at[2]);
-    w.a = (float *)(void *)(base + at[3]);
-    w.s = (float *)(void *)(base + at[4]);
-    w.o = (float *)(void *)(base + at[5]);
-    w.run = states_at(j, base + at[6]);
+    w.s = (float *)(void *)(base + at[3]);
+    w.o = (float *)(void *)(base + at[4]);
+    w.run = states_at(j, base + at[5]);
     return w;
+}
+
+/* Row r's query. The matrix kernel wants the rows of a sub-tile CPU_LDA floats apart: the gap holds
+ * other sub-tiles' rows, as many as fit. */
+static float *query_at(const struct job *j, const struct work *w, int64_t r)
+{
+    int64_t mr = j->d->k->mr, sub = r / mr, per = (int64_t)j->per_slab;
+
+    return w->q + (sub / per * mr + r % mr) * CPU_LDA + sub % per * j->dk;
 }
 
 static struct tile tile_of(const struct job *j, int64_t index)
@@ -129,33 +138,54 @@ static void load_queries(const struct job *j, const struct tile *t, struct work 
     for (int64_t r = 0; r < t->rows; r++) {
         const float *q = (const float *)anl_host_ptr(&j->p->q) +
                          offset_of(&j->p->q, t->b, t->hkv * j->group + r / t->n, t->i0 + r % t->n);
+        float *to = query_at(j, w, r);
         for (int64_t d = 0; d < j->dk; d++)
-            w->q[r * j->dk + d] = q[d] * c;
+            to[d] = q[d] * c;
     }
 }
 
-/* Keys and values of span g, as far as the tile can see. */
-static void pack_span(const struct job *j, const struct tile *t, int64_t g, struct work *w)
-{
-    const struct cpu_kernels *k = j->d->k;
-    const struct anl_kv_piece *piece = &j->p->pieces[0];
-    int64_t first = g * LAW_SPAN, end = first + LAW_SPAN < j->sk ? first + LAW_SPAN : j->sk;
-    int64_t seen = *j->p->offset + t->i0 + t->n;
+/* Where span g's keys and values lie. */
+struct span {
+    const char *k, *v;
+    int64_t k_row, v_row; /* elements from one to the next */
+    anl_dtype k_type, v_type;
+};
 
-    if (j->p->causal && seen < end)
-        end = seen;
+static struct span span_at(const struct job *j, const struct tile *t, int64_t g)
+{
+    const struct anl_kv_piece *piece = &j->p->pieces[0];
+    int64_t first = g * LAW_SPAN;
+
     while (first >= piece->start + piece->k.dim[2])
         piece++;
     first -= piece->start;
-    end -= piece->start;
-    for (int64_t i = first; i < end; i += k->nr)
-        k->pack_keys(piece->k.dtype, kv_at(&piece->k, t->b, t->hkv, i), piece->k.stride[2],
-                     (int)(end - i < k->nr ? end - i : k->nr), (int)j->dk,
-                     w->k + (i - first) * j->dk);
+    return (struct span){ kv_at(&piece->k, t->b, t->hkv, first), kv_at(&piece->v, t->b, t->hkv, first),
+                          piece->k.stride[2], piece->v.stride[2], piece->k.dtype, piece->v.dtype };
+}
+
+/* How many keys of span g the tile's query i sees by the mask. */
+static int visible_keys(const struct job *j, const struct tile *t, int64_t i, int64_t g)
+{
+    int64_t end = (g + 1) * LAW_SPAN < j->sk ? (g + 1) * LAW_SPAN : j->sk;
+    int64_t seen = *j->p->offset + t->i0 + i + 1;
+
+    if (j->p->causal && seen < end)
+        end = seen;
+    return end > g * LAW_SPAN ? (int)(end - g * LAW_SPAN) : 0;
+}
+
+/* Keys and values of span g, as far as the tile can see: its last query sees most. */
+static void pack_span(const struct job *j, const struct tile *t, int64_t g, struct work *w)
+{
+    const struct cpu_kernels *k = j->d->k;
+    int keys = visible_keys(j, t, t->n - 1, g);
+    struct span s = span_at(j, t, g);
+
     w->odd = 0;
-    if (end > first)
-        w->odd = k->pack_values(piece->v.dtype, kv_at(&piece->v, t->b, t->hkv, first),
-                                piece->v.stride[2], (int)(end - first), (int)j->dv, w->v);
+    if (!keys)
+        return;
+    k->pack_keys(s.k_type, s.k, s.k_row, keys, (int)j->dk, w->k);
+    w->odd = k->pack_values(s.v_type, s.v, s.v_row, keys, (int)j->dv, w->v);
 }
 
 /* A block with values that are not finite: only keys that the row sees may touch it. */
@@ -176,29 +206,19 @@ static void values_one_by_one(const struct job *j, struct work *w, const struct 
         }
 }
 
-/* Does block b begin a new segment: a rescale before it, or values to be picked out, on either side? */
-static int cut_before(const struct work *w, const struct cpu_softmax *row, int rows, int b)
-{
-    if ((w->odd >> b | w->odd >> (b - 1)) & 1)
-        return 1;
-    for (int r = 0; r < rows; r++)
-        if (row[r].rescale[b] != 1)
-            return 1;
-    return 0;
-}
-
-/* w->o = sum of p v over the span's blocks, rescaled as the maxima rose. */
+/* w->o = sum of p v over the span's first keys, rescaled as the maxima rose. */
 static void values(const struct job *j, struct work *w, const struct cpu_softmax *row, int rows,
-                   int blocks)
+                   int keys)
 {
     const struct cpu_kernels *k = j->d->k;
 
-    if (w->odd & 1)
-        memset(w->o, 0, (size_t)(rows * j->dvp) * sizeof(float));
-    for (int b = 0, end; b < blocks; b = end) {
-        for (end = b + 1; end < blocks && !cut_before(w, row, rows, end);)
-            end++;
-        for (int r = 0; b > 0 && r < rows; r++)
+    for (int64_t c = 0; !w->odd && c < j->dvp; c += k->nr)
+        k->values(rows, w->s, w->v + c * LAW_SPAN, keys, row, w->o + c, j->dvp);
+    if (!w->odd)
+        return;
+    memset(w->o, 0, (size_t)(rows * j->dvp) * sizeof(float));
+    for (int b = 0; b * LAW_BLOCK < keys; b++) {
+        for (int r = 0; r < rows; r++)
             if (row[r].rescale[b] != 1)
                 k->scale(w->o + r * j->dvp, row[r].rescale[b], w->o + r * j->dvp, (int)j->dvp);
         if (w->odd >> b & 1) {
@@ -207,15 +227,9 @@ static void values(const struct job *j, struct work *w, const struct cpu_softmax
         }
         for (int64_t c = 0; c < j->dvp; c += k->nr)
             k->gemm(rows, w->s + b * LAW_BLOCK,
-                    w->v + c * LAW_SPAN + (int64_t)b * LAW_BLOCK * k->nr, (end - b) * LAW_BLOCK,
-                    w->o + c, j->dvp, b ? CPU_GEMM_CHAIN : CPU_GEMM_STORE);
+                    w->v + c * LAW_SPAN + (int64_t)b * LAW_BLOCK * k->nr, LAW_BLOCK, w->o + c,
+                    j->dvp, CPU_GEMM_CHAIN);
     }
-}
-
-/* 2^(lower - upper) between two maxima. */
-static float factor(float lower, float upper)
-{
-    return law_pow2(lower - upper);
 }
 
 /* State (m, l, o) joins row r of run. */
@@ -230,27 +244,36 @@ static void merge(const struct job *j, struct states *run, int64_t r, float m, f
         run->m[r] = m;
         run->l[r] = l;
         memcpy(ro, o, (size_t)j->dvp * sizeof(float));
-    } else if (m > run->m[r]) {
-        float a = factor(run->m[r], m);
-        run->l[r] = law_fmaf(run->l[r], a, l);
-        k->join(ro, a, o, ro, (int)j->dvp);
-        run->m[r] = m;
     } else {
-        float b = factor(m, run->m[r]);
-        run->l[r] = law_fmaf(l, b, run->l[r]);
-        k->join(o, b, ro, ro, (int)j->dvp);
+        k->merge(m, l, o, (int)j->dvp, &run->m[r], &run->l[r], ro);
     }
 }
 
-/* How many keys of span g the tile's query i sees by the mask. */
-static int visible_keys(const struct job *j, const struct tile *t, int64_t i, int64_t g)
+/* The rows that a sub-tile begins with: their scores' places, and how many keys each sees by the mask.
+ * Returns the most. */
+static int begin_rows(const struct job *j, const struct tile *t, int64_t r0, int rows, int64_t g,
+                      const struct work *w, struct cpu_softmax *row)
 {
-    int64_t end = (g + 1) * LAW_SPAN < j->sk ? (g + 1) * LAW_SPAN : j->sk;
-    int64_t seen = *j->p->offset + t->i0 + i + 1;
+    int64_t i = r0 % t->n;
+    int most = 0;
 
-    if (j->p->causal && seen < end)
-        end = seen;
-    return end > g * LAW_SPAN ? (int)(end - g * LAW_SPAN) : 0;
+    for (int r = 0; r < rows; r++, i = i + 1 < t->n ? i + 1 : 0) {
+        row[r].score = w->s + r * CPU_LDA;
+        row[r].n = visible_keys(j, t, i, g);
+        row[r].want_visible = w->odd != 0;
+        most = row[r].n > most ? row[r].n : most;
+    }
+    for (int r = 0; r < rows; r++)
+        row[r].blocks = (most + LAW_BLOCK - 1) / LAW_BLOCK;
+    return most;
+}
+
+static void end_rows(const struct job *j, int64_t r0, int rows, const struct cpu_softmax *row,
+                     const struct work *w, struct states *run)
+{
+    for (int r = 0; r < rows; r++)
+        if (!row[r].empty)
+            merge(j, run, r0 + r, row[r].m, row[r].l, w->o + r * j->dvp);
 }
 
 /* Rows [r0, r0 + rows) against span g, which is packed. */
@@ -258,30 +281,42 @@ static void sub_tile(const struct job *j, const struct tile *t, int64_t r0, int 
                      struct work *w, struct states *run)
 {
     const struct cpu_kernels *k = j->d->k;
+    const float *q = query_at(j, w, r0);
     struct cpu_softmax row[CPU_MAX_MR];
-    int64_t i = r0 % t->n;
-    int most = 0, blocks;
+    int most = begin_rows(j, t, r0, rows, g, w, row);
 
-    for (int r = 0; r < rows; r++, i = i + 1 < t->n ? i + 1 : 0) {
-        row[r].score = w->s + r * CPU_LDA;
-        row[r].n = visible_keys(j, t, i, g);
-        row[r].want_visible = w->odd != 0;
-        most = row[r].n > most ? row[r].n : most;
-        memcpy(w->a + r * CPU_LDA, w->q + (r0 + r) * j->dk, (size_t)j->dk * sizeof(float));
-    }
     if (!most)
         return;
-    blocks = (most + LAW_BLOCK - 1) / LAW_BLOCK;
     for (int c = 0; c < most; c += k->nr)
-        k->gemm(rows, w->a, w->k + c * j->dk, (int)j->dk, w->s + c, CPU_LDA, CPU_GEMM_STORE);
-    for (int r = 0; r < rows; r++) {
-        row[r].blocks = blocks;
-        k->softmax(&row[r]);
-    }
-    values(j, w, row, rows, blocks);
-    for (int r = 0; r < rows; r++)
-        if (!row[r].empty)
-            merge(j, run, r0 + r, row[r].m, row[r].l, w->o + r * j->dvp);
+        k->gemm(rows, q, w->k + c * j->dk, (int)j->dk, w->s + c, CPU_LDA, CPU_GEMM_STORE);
+    k->softmax(row, rows);
+    values(j, w, row, rows, most);
+    end_rows(j, r0, rows, row, w, run);
+}
+
+/* A tile of few rows against span g without packing it. Returns 0 if that is not to be: values that are
+ * not f32, not whole panels, or not finite. */
+static int few_rows(const struct job *j, const struct tile *t, int64_t g, struct work *w,
+                    struct states *run)
+{
+    const struct cpu_kernels *k = j->d->k;
+    struct cpu_softmax row[CPU_FEW];
+    struct span s = span_at(j, t, g);
+    int rows = (int)t->rows, most;
+
+    if (rows > CPU_FEW || s.v_type != ANL_F32 || j->dvp != j->dv)
+        return 0;
+    w->odd = 0;
+    most = begin_rows(j, t, 0, rows, g, w, row);
+    if (!most)
+        return 1;
+    k->few_scores(s.k_type, s.k, s.k_row, most, (int)j->dk, rows, query_at(j, w, 0), w->s);
+    k->softmax(row, rows);
+    if (k->few_values((const float *)(const void *)s.v, s.v_row, most, (int)j->dv, rows, w->s, row,
+                      w->o, j->dvp))
+        return 0;
+    end_rows(j, 0, rows, row, w, run);
+    return 1;
 }
 
 static void one_span(const struct job *j, const struct tile *t, int64_t g, struct work *w,
@@ -289,6 +324,8 @@ static void one_span(const struct job *j, const struct tile *t, int64_t g, struc
 {
     int mr = j->d->k->mr;
 
+    if (few_rows(j, t, g, w, run))
+        return;
     pack_span(j, t, g, w);
     for (int64_t r = 0; r < t->rows; r += mr)
         sub_tile(j, t, r, (int)(t->rows - r < mr ? t->rows - r : mr), g, w, run);
@@ -351,7 +388,7 @@ static void tile_task(void *arg, int64_t i, char *memory)
     for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++)
         one_span(j, &t, g, &w, &w.run);
     for (int64_t r = 0; r < t.rows; r++)
-        store_row(j, &t, r, &w.run, w.a);
+        store_row(j, &t, r, &w.run, w.s);
 }
 
 static struct states split_states(const struct job *j, int64_t tile, int64_t g)
@@ -389,7 +426,7 @@ static void merge_task(void *arg, int64_t i, char *memory)
                 merge(j, &w.run, r, s.m[r], s.l[r], s.o + r * j->dvp);
     }
     for (int64_t r = 0; r < t.rows; r++)
-        store_row(j, &t, r, &w.run, w.a);
+        store_row(j, &t, r, &w.run, w.s);
 }
 
 /* Contractions, and the packing that few queries do not make up for. */
@@ -442,6 +479,7 @@ static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p
     j.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
     j.dvp = (j.dv + d->k->nr - 1) / d->k->nr * d->k->nr;
     j.group = j.h / j.hkv;
+    j.per_slab = CPU_LDA / (size_t)j.dk;
     j.spans = (j.sk + LAW_SPAN - 1) / LAW_SPAN;
     j.nq = tile_queries(d, &j);
     j.phase = (*p->offset % j.nq + j.nq) % j.nq;

@@ -35,7 +35,7 @@ const struct anl_backend anl_cpu_backend = {
     .norm = anl_cpu_norm,
     .rope = anl_cpu_rope,
     .embed = anl_cpu_embed,
-    .xent = anl_cpu_xent, /* no ffn of its own: src/ffn.c composes it */
+    .xent = anl_cpu_xent, /* no ffn and qkv of its own: src composes them */
 };
 
 /* The kernels for an instruction set, or NULL where this machine or build lacks it. */

@@ -2,12 +2,12 @@
  * weight goes from its stored form to the sum without leaving the registers. */
 #include "cpu/vec.h"
 
-void K(gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int second, int64_t k,
+void K(gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int panels, int64_t k,
              const float *x, float *out);
 
-#define MAX_VECS 4 /* of two panels */
+#define MAX_VECS (2 * GEMV_PANELS)
 
-/* The first of one or two panels. */
+/* The first of a few panels. */
 struct source {
     const char *panel;
     uint64_t panel_bytes;
@@ -42,7 +42,7 @@ static inline __attribute__((always_inline)) void step_q4(const struct source *s
     const uint8_t *q[MAX_VECS];
     vf d[MAX_VECS], m[MAX_VECS];
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < vecs; v++) {
         const uint8_t *b = block_at(s, v, block, bytes);
         d[v] = scale_at(b, v, 0);
@@ -51,7 +51,7 @@ static inline __attribute__((always_inline)) void step_q4(const struct source *s
     }
     for (int k = 0; k < 16; k++) {
         vf x0 = v_splat(x[2 * k]), x1 = v_splat(x[2 * k + 1]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < vecs; v++) {
             vu b = v_load_u8(q[v] + k * GEMM_NR);
             acc[v] = v_fma(x0, weight_q4(v_nibble(b), d[v], m[v], offset), acc[v]);
@@ -66,7 +66,7 @@ static inline __attribute__((always_inline)) void step_q8(const struct source *s
     const uint8_t *q[MAX_VECS];
     vf d[MAX_VECS];
 
-#pragma GCC unroll 4
+#pragma GCC unroll 8
     for (int v = 0; v < vecs; v++) {
         const uint8_t *b = block_at(s, v, block, 34);
         d[v] = scale_at(b, v, 0);
@@ -74,7 +74,7 @@ static inline __attribute__((always_inline)) void step_q8(const struct source *s
     }
     for (int k = 0; k < 32; k++) {
         vf xk = v_splat(x[k]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < vecs; v++)
             acc[v] = v_fma(xk, d[v] * v_toflt(v_load_s8(q[v] + k * GEMM_NR)), acc[v]);
     }
@@ -88,7 +88,7 @@ static inline __attribute__((always_inline)) void step_float(const struct source
 
     for (int k = 0; k < kn; k++) {
         vf xk = v_splat(x[k]);
-#pragma GCC unroll 4
+#pragma GCC unroll 8
         for (int v = 0; v < vecs; v++) {
             const char *p = (const char *)block_at(s, v, k0 + k, size) + v % 2 * VL * size;
             vf w = dtype == ANL_F32   ? v_load((const float *)(const void *)p)
@@ -97,6 +97,23 @@ static inline __attribute__((always_inline)) void step_float(const struct source
             acc[v] = v_fma(xk, w, acc[v]);
         }
     }
+}
+
+#define AHEAD 8 /* blocks */
+
+/* Asks for the block that comes AHEAD blocks later, of each panel, or of the panels that come next: a
+ * hint, not a read, for it may lie past the end. Panels of four bits are too short a stream for the
+ * hardware (those of eight bits were no faster with it). */
+static inline __attribute__((always_inline)) void fetch(const struct source *s, int vecs,
+                                                        int64_t block, int64_t bytes)
+{
+    int64_t all = (int64_t)s->panel_bytes / (bytes * GEMM_NR), next = (block + AHEAD) / all;
+    uintptr_t p = (uintptr_t)s->panel + (uint64_t)(next * vecs / 2) * s->panel_bytes +
+                  (uint64_t)((block + AHEAD - next * all) * bytes) * GEMM_NR;
+
+    for (int v = 0; v < vecs; v += 2, p += s->panel_bytes)
+        for (int64_t i = 0; i < bytes * GEMM_NR; i += 64)
+            __builtin_prefetch((const char *)p + i);
 }
 
 /* All spans; vecs and dtype are constants where this is inlined. */
@@ -113,10 +130,12 @@ static inline __attribute__((always_inline)) void run(const anl_dtype dtype,
         if (dtype == ANL_F32 || dtype == ANL_F16 || dtype == ANL_BF16)
             step_float(s, vecs, k0, kn, x + k0, acc, dtype);
         for (int i = 0; dtype >= ANL_Q8_0 && i < kn; i += 32) {
-            if (dtype == ANL_Q8_0)
+            if (dtype == ANL_Q8_0) {
                 step_q8(s, vecs, (k0 + i) / 32, x + k0 + i, acc);
-            else
-                step_q4(s, vecs, (k0 + i) / 32, x + k0 + i, acc, dtype == ANL_Q4_1);
+                continue;
+            }
+            fetch(s, vecs, (k0 + i) / 32, dtype == ANL_Q4_1 ? 20 : 18);
+            step_q4(s, vecs, (k0 + i) / 32, x + k0 + i, acc, dtype == ANL_Q4_1);
         }
         for (int v = 0; v < vecs; v++) {
             if (k0)
@@ -127,38 +146,50 @@ static inline __attribute__((always_inline)) void run(const anl_dtype dtype,
 }
 
 static inline __attribute__((always_inline)) void pick(const anl_dtype dtype,
-                                                       const struct source *s, int second,
+                                                       const struct source *s, int panels,
                                                        int64_t k, const float *x, float *out)
 {
-    if (second)
+    switch (panels) {
+#if GEMV_PANELS > 2
+    case 4:
+        run(dtype, s, 8, k, x, out);
+        break;
+    case 3:
+        run(dtype, s, 6, k, x, out);
+        break;
+#endif
+    case 2:
         run(dtype, s, 4, k, x, out);
-    else
+        break;
+    default:
         run(dtype, s, 2, k, x, out);
+        break;
+    }
 }
 
-void K(gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int second, int64_t k,
+void K(gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int panels, int64_t k,
              const float *x, float *out)
 {
     struct source s = { panel, panel_bytes };
 
     switch (dtype) {
     case ANL_F32:
-        pick(ANL_F32, &s, second, k, x, out);
+        pick(ANL_F32, &s, panels, k, x, out);
         break;
     case ANL_F16:
-        pick(ANL_F16, &s, second, k, x, out);
+        pick(ANL_F16, &s, panels, k, x, out);
         break;
     case ANL_BF16:
-        pick(ANL_BF16, &s, second, k, x, out);
+        pick(ANL_BF16, &s, panels, k, x, out);
         break;
     case ANL_Q8_0:
-        pick(ANL_Q8_0, &s, second, k, x, out);
+        pick(ANL_Q8_0, &s, panels, k, x, out);
         break;
     case ANL_Q4_1:
-        pick(ANL_Q4_1, &s, second, k, x, out);
+        pick(ANL_Q4_1, &s, panels, k, x, out);
         break;
     case ANL_Q4_0:
-        pick(ANL_Q4_0, &s, second, k, x, out);
+        pick(ANL_Q4_0, &s, panels, k, x, out);
         break;
     }
 }

@@ -1,5 +1,5 @@
 /* cpu/k_pack.c: unpacking of stored weights into f32 panels, and packing of keys and values. */
-#include "cpu/vec.h"
+#include "cpu/load.h"
 
 #include <math.h>
 
@@ -82,50 +82,14 @@ const float *K(unpack)(anl_dtype dtype, const void *panel, int64_t k0, int kn, f
     return out;
 }
 
-/* VL elements of any float type; n of them, the rest zero. */
-static inline vf load_some(anl_dtype dtype, const void *src, int64_t i, int n)
+/* One panel of keys; dtype is a constant where this is inlined. Of the rows that follow, ahead are
+ * fetched meanwhile: short rows are no stream that the hardware would know. */
+static inline __attribute__((always_inline)) void key_panel(const anl_dtype dtype, const void *src,
+                                                            int64_t ld, int rows, int ahead, int d,
+                                                            float *out)
 {
-    uint16_t half[VL] = { 0 };
-    float full[VL] = { 0 };
-    vu h;
-
-    if (dtype == ANL_F32) {
-        const float *p = (const float *)src + i;
-        if (n >= VL)
-            return v_load(p);
-        for (int j = 0; j < n; j++)
-            full[j] = p[j];
-        return v_load(full);
-    }
-    if (n >= VL) {
-        h = v_load_u16((const uint16_t *)src + i);
-    } else {
-        for (int j = 0; j < n; j++)
-            half[j] = ((const uint16_t *)src)[i + j];
-        h = v_load_u16(half);
-    }
-    return dtype == ANL_F16 ? law_f16_to_f32(h) : law_bf16_to_f32(h);
-}
-
-/* Transposes in log2 VL rounds of perfect shuffles. */
-static inline void transpose(vf *r)
-{
-    vf t[VL];
-#pragma GCC unroll 4
-    for (int round = 1; round < VL; round *= 2) {
-#pragma GCC unroll 8
-        for (int i = 0; i < VL / 2; i++) {
-            t[2 * i] = v_zip_lo(r[i], r[i + VL / 2]);
-            t[2 * i + 1] = v_zip_hi(r[i], r[i + VL / 2]);
-        }
-#pragma GCC unroll 16
-        for (int i = 0; i < VL; i++)
-            r[i] = t[i];
-    }
-}
-
-void K(pack_keys)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out)
-{
+    for (int i = 0; i < ahead; i++)
+        fetch_row(dtype, src, (rows + i) * ld, d);
     for (int half = 0; half < 2; half++)
         for (int d0 = 0; d0 < d; d0 += VL) {
             int dn = d - d0 < VL ? d - d0 : VL;
@@ -141,32 +105,67 @@ void K(pack_keys)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d,
         }
 }
 
-unsigned K(pack_values)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out)
+void K(pack_keys)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out)
 {
+    int size = dtype == ANL_F32 ? 4 : 2;
+
+    for (int i = 0; i < rows; i += GEMM_NR, out += GEMM_NR * d) {
+        const char *p = (const char *)src + i * ld * size;
+        int n = rows - i < GEMM_NR ? rows - i : GEMM_NR;
+        int ahead = rows - i - n < GEMM_NR ? rows - i - n : GEMM_NR;
+        if (dtype == ANL_F32)
+            key_panel(ANL_F32, p, ld, n, ahead, d, out);
+        else if (dtype == ANL_F16)
+            key_panel(ANL_F16, p, ld, n, ahead, d, out);
+        else
+            key_panel(ANL_BF16, p, ld, n, ahead, d, out);
+    }
+}
+
+#define VALUES_AHEAD 8 /* rows */
+
+/* The rows of one block of values; returns 1 if one is not finite. */
+static inline __attribute__((always_inline)) unsigned value_block(const anl_dtype dtype,
+                                                                  const void *src, int64_t ld,
+                                                                  int first, int end, int rows,
+                                                                  int d, float *out)
+{
+    vf check = v_splat(0.0f);
+    float lane[VL];
     unsigned odd = 0;
 
-    for (int c0 = 0; c0 < d; c0 += VL) {
-        int cn = d - c0 < VL ? d - c0 : VL;
-        float *col = out + (int64_t)(c0 / GEMM_NR) * LAW_SPAN * GEMM_NR + c0 % GEMM_NR;
-        for (int block = 0; block * LAW_BLOCK < rows; block++) {
-            int end = (block + 1) * LAW_BLOCK < rows ? (block + 1) * LAW_BLOCK : rows;
-            vf check = v_splat(0.0f);
-            float lane[VL];
-            for (int i = block * LAW_BLOCK; i < end; i++) {
-                vf x = load_some(dtype, src, i * ld + c0, cn);
-                v_store(col + i * GEMM_NR, x);
-                check = v_fma(x, v_splat(0.0f), check); /* NaN once a value is not finite */
-            }
-            v_store(lane, check);
-            for (int i = 0; i < VL; i++)
-                odd |= (unsigned)(lane[i] != lane[i]) << block;
-            for (int i = end; i < (block + 1) * LAW_BLOCK; i++)
-                v_store(col + i * GEMM_NR, v_splat(0.0f));
+    for (int i = first; i < end; i++) {
+        if (i + VALUES_AHEAD < rows)
+            fetch_row(dtype, src, (i + VALUES_AHEAD) * ld, d);
+        for (int c = 0; c < d; c += VL) {
+            vf x = load_some(dtype, src, i * ld + c, d - c);
+            v_store(out + (int64_t)(c / GEMM_NR) * LAW_SPAN * GEMM_NR + i * GEMM_NR + c % GEMM_NR, x);
+            check = v_fma(x, v_splat(0.0f), check); /* NaN once a value is not finite */
         }
-        /* a panel's second vector exists even when d ends in its first */
-        if (c0 + VL >= d && (c0 / VL) % 2 == 0)
-            for (int i = 0; i < (rows + LAW_BLOCK - 1) / LAW_BLOCK * LAW_BLOCK; i++)
-                v_store(col + i * GEMM_NR + VL, v_splat(0.0f));
+    }
+    v_store(lane, check);
+    for (int i = 0; i < VL; i++)
+        odd |= lane[i] != lane[i];
+    return odd;
+}
+
+unsigned K(pack_values)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out)
+{
+    int whole = (rows + LAW_BLOCK - 1) / LAW_BLOCK * LAW_BLOCK;
+    unsigned odd = 0;
+
+    for (int b = 0; b < whole; b += LAW_BLOCK) {
+        int end = b + LAW_BLOCK < rows ? b + LAW_BLOCK : rows;
+        unsigned bit = dtype == ANL_F32   ? value_block(ANL_F32, src, ld, b, end, rows, d, out)
+                       : dtype == ANL_F16 ? value_block(ANL_F16, src, ld, b, end, rows, d, out)
+                                          : value_block(ANL_BF16, src, ld, b, end, rows, d, out);
+        odd |= bit << b / LAW_BLOCK;
+    }
+    /* zero: the rows that fill the last block, and a panel's second vector if d ends in its first */
+    for (int c = 0; c < (d + GEMM_NR - 1) / GEMM_NR * GEMM_NR; c += VL) {
+        float *col = out + (int64_t)(c / GEMM_NR) * LAW_SPAN * GEMM_NR + c % GEMM_NR;
+        for (int i = c < d ? rows : 0; i < whole; i++)
+            v_store(col + i * GEMM_NR, v_splat(0.0f));
     }
     return odd;
 }

@@ -13,6 +13,7 @@
 #define CPU_LDA 528 /* SPAN + 16 */
 #define CPU_MAX_MR 12
 #define CPU_MAX_NR 32
+#define CPU_FEW 4 /* rows for which keys and values are not packed */
 
 /* What to do with the chain's result for a tile of C. */
 enum cpu_gemm_mode {
@@ -35,27 +36,45 @@ struct cpu_softmax {
 
 struct cpu_kernels {
     const char *name;
-    int vl, mr, nr;
-    /* c[i][j] (rows of ldc floats) from sum_k a[i][k] b[k][j] for i < rows <= mr, j < nr, k < kn <= 512 */
+    int vl, mr, nr, gemv_panels;
+    /* c[i][j] (rows of ldc floats) from sum_k a[i][k] b[k][j] for i < rows, which may be any number and go
+     * mr at a time; j < nr, k < kn <= 512 */
     void (*gemm)(int rows, const float *a, const float *b, int kn, float *c, int64_t ldc,
                  enum cpu_gemm_mode mode);
+    /* The values of rows <= mr softmax rows over the first keys of a span, for one panel v of
+     * [512][nr], all finite: o = the chain over keys of p v, rescaled where a row's maximum rose. p:
+     * rows of CPU_LDA. */
+    void (*values)(int rows, const float *p, const float *v, int keys,
+                   const struct cpu_softmax *row, float *o, int64_t ldo);
     /* Span k0 .. k0 + kn of a packed panel (cpu/weights.c) as f32 [kn][nr]; returns where it lies:
      * in out, or in the panel itself if it is f32 already. */
     const float *(*unpack)(anl_dtype dtype, const void *panel, int64_t k0, int kn, float *out);
-    /* One row x of k features times two panels (second: 1) or one: out[0 .. 2 nr), unpacking in
+    /* One row x of k features times 1 to gemv_panels panels: out[0 .. panels * nr), unpacking in
      * registers: decoding is a matter of reading the weights. */
-    void (*gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int second, int64_t k,
+    void (*gemv)(anl_dtype dtype, const char *panel, uint64_t panel_bytes, int panels, int64_t k,
                  const float *x, float *out);
-    /* Row i of src (f32/f16/bf16, ld elements apart) for i < rows into panel columns: [d][nr]. */
+    /* Row i of src (f32/f16/bf16, ld elements apart) for i < rows <= 512 into panel columns:
+     * out[rows / nr][d][nr]. */
     void (*pack_keys)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d, float *out);
     /* Row i of src into panels of nr columns: out[panel][span][nr] with span rows in a panel.
      * Returns, per 64 rows, a bit that is set if any value is not finite. */
     unsigned (*pack_values)(anl_dtype dtype, const void *src, int64_t ld, int rows, int d,
                             float *out);
-    void (*softmax)(struct cpu_softmax *row);
+    /* Scores of rows <= CPU_FEW queries (of CPU_LDA) with n keys of d features, ld elements apart: s, of
+     * CPU_LDA, is written up to a whole vector. */
+    void (*few_scores)(anl_dtype dtype, const void *keys, int64_t ld, int n, int d, int rows,
+                       const float *q, float *s);
+    /* As values, of rows <= CPU_FEW, from the rows of V themselves, d (whole panels of nr) wide and ld
+     * floats apart. Returns 1 where some are not finite: then o is not to be used. */
+    int (*few_values)(const float *v, int64_t ld, int keys, int d, int rows, const float *p,
+                      const struct cpu_softmax *row, float *o, int64_t ldo);
+    void (*softmax)(struct cpu_softmax *row, int rows);
     /* The linear epilogue for n elements: bias, act, gate, residual (NULL: absent), canonical. */
     void (*epilogue)(anl_act act, const float *v, const float *bias, const float *gate,
                      const float *residual, float *out, int64_t n);
+    /* State (m, l, o[n]) joins the running one, which is not empty; n: whole vectors. */
+    void (*merge)(float m, float l, const float *o, int n, float *run_m, float *run_l,
+                  float *run_o);
     /* o = kept and other's merge: out[i] = fma(other[i], factor, kept[i]) */
     void (*join)(const float *other, float factor, const float *kept, float *out, int n);
     /* out[i] = canon(x[i] * f) and its uncanonical twin */

@@ -7,7 +7,7 @@
 
 #define SPAN 512
 #define MAX_ROWS 192   /* rows of a task: its block of x (192 x 528 floats) stays in a 1 MiB cache */
-#define MAX_PANELS 8   /* panels of a task */
+#define MAX_PANELS 32  /* panels of a task: so many share the copying of its rows */
 
 struct job {
     const struct cpu_device *d;
@@ -21,16 +21,23 @@ struct job {
 struct work {
     float *a;     /* [rows][CPU_LDA] */
     float *b;     /* [SPAN][nr] */
-    float *c;     /* [rows][panels * nr] */
+    float *c;     /* [rows][stride] */
     float *out;   /* [panels * nr]: a finished row, when it is narrowed */
     size_t size;
 };
+
+/* Floats from one row of a task's totals to the next: not a power of two, which would put all rows of
+ * a tile into one set of the cache. */
+static int64_t stride_of(const struct job *j)
+{
+    return j->panels * j->d->k->nr + 16;
+}
 
 static struct work layout(const struct job *j, char *base)
 {
     size_t nr = (size_t)j->d->k->nr, width = (size_t)j->panels * nr;
     size_t a = anl_cpu_pad((size_t)j->rows * CPU_LDA * 4), b = anl_cpu_pad(SPAN * nr * 4);
-    size_t c = anl_cpu_pad((size_t)j->rows * width * 4), out = anl_cpu_pad(width * 4);
+    size_t c = anl_cpu_pad((size_t)(j->rows * stride_of(j)) * 4), out = anl_cpu_pad(width * 4);
     struct work w = { (float *)(void *)base, (float *)(void *)(base + a),
                       (float *)(void *)(base + a + b), (float *)(void *)(base + a + b + c),
                       a + b + c + out };
@@ -68,7 +75,7 @@ static void task(void *arg, int64_t i, char *memory)
     int64_t all_panels = (j->w->base.n + k->nr - 1) / k->nr;
     int64_t panels = all_panels - panel0 < j->panels ? all_panels - panel0 : j->panels;
     int64_t rows = j->p->x.dim[0] - row0 < j->rows ? j->p->x.dim[0] - row0 : j->rows;
-    int64_t width = panels * k->nr, n0 = panel0 * k->nr;
+    int64_t width = panels * k->nr, stride = stride_of(j), n0 = panel0 * k->nr;
     int64_t n = j->w->base.n - n0 < width ? j->w->base.n - n0 : width;
 
     for (int64_t k0 = 0; k0 < j->w->base.k; k0 += SPAN) {
@@ -79,15 +86,15 @@ static void task(void *arg, int64_t i, char *memory)
             const float *b = k->unpack(j->w->base.dtype,
                                        j->w->panel + (uint64_t)(panel0 + q) * j->w->panel_bytes, k0,
                                        kn, w.b);
-            k->gemm((int)rows, w.a, b, kn, w.c + q * k->nr, width,
+            k->gemm((int)rows, w.a, b, kn, w.c + q * k->nr, stride,
                     k0 ? CPU_GEMM_ADD : CPU_GEMM_STORE);
         }
     }
     for (int64_t r = 0; r < rows; r++)
-        finish_row(j, &w, row0 + r, w.c + r * width, n0, n);
+        finish_row(j, &w, row0 + r, w.c + r * stride, n0, n);
 }
 
-/* One token: two panels at a time, straight from the stored weights. */
+/* One token: a few panels at a time, straight from the stored weights. */
 static void row_task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
@@ -95,12 +102,13 @@ static void row_task(void *arg, int64_t i, char *memory)
     struct work w = layout(j, memory);
     int64_t all_panels = (j->w->base.n + k->nr - 1) / k->nr, end = (i + 1) * j->panels;
 
-    for (int64_t q = i * j->panels; q < end && q < all_panels; q += 2) {
-        int second = q + 1 < all_panels && q + 1 < end;
-        int64_t n0 = q * k->nr, n = j->w->base.n - n0, width = (1 + second) * k->nr;
+    end = end < all_panels ? end : all_panels;
+    for (int64_t q = i * j->panels; q < end; q += k->gemv_panels) {
+        int panels = end - q < k->gemv_panels ? (int)(end - q) : k->gemv_panels;
+        int64_t n0 = q * k->nr, n = j->w->base.n - n0, width = panels * (int64_t)k->nr;
 
         k->gemv(j->w->base.dtype, j->w->panel + (uint64_t)q * j->w->panel_bytes,
-                j->w->panel_bytes, second, j->w->base.k, row_of(&j->p->x, 0, 0), w.c);
+                j->w->panel_bytes, panels, j->w->base.k, row_of(&j->p->x, 0, 0), w.c);
         finish_row(j, &w, 0, w.c, n0, n < width ? n : width);
     }
 }
@@ -109,7 +117,7 @@ static void row_task(void *arg, int64_t i, char *memory)
 static void plan(struct job *j)
 {
     int64_t t = j->p->x.dim[0], panels = (j->w->base.n + j->d->k->nr - 1) / j->d->k->nr;
-    int64_t mr = j->d->k->mr, want = j->d->threads == 1 ? 1 : 6 * (int64_t)j->d->threads;
+    int64_t mr = j->d->k->mr, want = j->d->threads == 1 ? 1 : 5 * (int64_t)j->d->threads;
     int64_t row_tasks = (t + MAX_ROWS - 1) / MAX_ROWS;
 
     j->rows = (t + row_tasks - 1) / row_tasks;
@@ -121,8 +129,22 @@ static void plan(struct job *j)
     j->panels = j->panels < 2 ? 2 : j->panels > MAX_PANELS ? MAX_PANELS : j->panels;
     j->panel_tasks = (panels + j->panels - 1) / j->panels;
     j->panels = (panels + j->panel_tasks - 1) / j->panel_tasks;
-    if (t == 1)
-        j->panels += j->panels % 2; /* row_task() takes them in pairs */
+    j->panel_tasks = (panels + j->panels - 1) / j->panels;
+}
+
+/* One token: as many panels as the kernel takes at once, or a few times that; the same for each
+ * thread. */
+static void plan_row(struct job *j)
+{
+    int64_t panels = (j->w->base.n + j->d->k->nr - 1) / j->d->k->nr, threads = j->d->threads;
+    int64_t at_once = j->d->k->gemv_panels, rounds = (panels + at_once - 1) / at_once;
+
+    rounds = (rounds + threads - 1) / threads;
+    rounds = rounds < 8 ? rounds : 8;
+    j->rows = j->row_tasks = 1;
+    j->panels = (panels + rounds * threads - 1) / (rounds * threads);
+    if (j->panels > at_once)
+        j->panels = (j->panels + at_once - 1) / at_once * at_once;
     j->panel_tasks = (panels + j->panels - 1) / j->panels;
 }
 
@@ -131,7 +153,10 @@ anl_status anl_cpu_linear(struct anl_device *device, const struct anl_linear_par
     struct job j = { .d = (struct cpu_device *)device, .p = params,
                      .w = (const struct cpu_weights *)params->w };
 
-    plan(&j);
+    if (params->x.dim[0] == 1)
+        plan_row(&j);
+    else
+        plan(&j);
     return anl_cpu_run((struct cpu_device *)device, j.row_tasks * j.panel_tasks,
                        params->x.dim[0] == 1 ? row_task : task, &j,
                        layout(&j, NULL).size,

@@ -3,6 +3,7 @@
 
 #define VL 8
 #define GEMM_MR 6 /* 12 accumulators, 2 columns, 1 row, of 16 registers */
+#define GEMV_PANELS 2 /* 4 sums, scales and offsets, of 16 registers */
 
 typedef __m256 vf;
 typedef uint32_t vu __attribute__((vector_size(32)));
@@ -12,6 +13,8 @@ static inline vu v_splatu(uint32_t x) { return (vu)_mm256_set1_epi32((int)x); }
 static inline vf v_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm256_storeu_ps(p, x); }
 static inline vf v_fma(vf a, vf b, vf c) { return _mm256_fmadd_ps(a, b, c); }
+/* a > b ? a : b, NaN and zeros too. */
+static inline vf v_max(vf a, vf b) { return _mm256_max_ps(a, b); }
 static inline vf v_rint(vf x) { return _mm256_round_ps(x, 8); }
 static inline vf v_ceil(vf x) { return _mm256_round_ps(x, 10); }
 static inline vu v_bits(vf x) { return (vu)_mm256_castps_si256(x); }

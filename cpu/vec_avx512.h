@@ -3,6 +3,7 @@
 
 #define VL 16
 #define GEMM_MR 12 /* 24 accumulators, 2 columns, 6 registers to spare; rows come by broadcast */
+#define GEMV_PANELS 4 /* 8 sums, and as many scales and offsets, of 32 registers */
 
 typedef __m512 vf;
 typedef uint32_t vu __attribute__((vector_size(64)));
@@ -12,6 +13,8 @@ static inline vu v_splatu(uint32_t x) { return (vu)_mm512_set1_epi32((int)x); }
 static inline vf v_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void v_store(float *p, vf x) { _mm512_storeu_ps(p, x); }
 static inline vf v_fma(vf a, vf b, vf c) { return _mm512_fmadd_ps(a, b, c); }
+/* a > b ? a : b, NaN and zeros too. */
+static inline vf v_max(vf a, vf b) { return _mm512_max_ps(a, b); }
 static inline vf v_rint(vf x) { return _mm512_roundscale_ps(x, 8); }
 static inline vf v_ceil(vf x) { return _mm512_roundscale_ps(x, 10); }
 static inline vu v_bits(vf x) { return (vu)_mm512_castps_si512(x); }

@@ -6,6 +6,7 @@
 
 #define VL 4
 #define GEMM_MR 4
+#define GEMV_PANELS 2 /* few enough for 16 registers */
 
 typedef float vf __attribute__((vector_size(16)));
 typedef uint32_t vu __attribute__((vector_size(16)));
@@ -73,6 +74,8 @@ static inline vf v_selnan(vf a, vf x, vf y)
     vu mask = (vu)(a != a);
     return (vf)(((vu)x & mask) | ((vu)y & ~mask));
 }
+/* a > b ? a : b, NaN and zeros too. */
+static inline vf v_max(vf a, vf b) { return v_selgt(a, b, a, b); }
 /* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
 static inline vf v_scale2(vf p, vf e)
 {

@@ -3,6 +3,7 @@
 
 #define VL 4
 #define GEMM_MR 8 /* 16 accumulators, 2 columns, and rows, of 32 registers */
+#define GEMV_PANELS 4 /* 8 sums, scales and offsets, of 32 registers */
 
 typedef float32x4_t vf;
 typedef uint32x4_t vu;
@@ -20,6 +21,8 @@ static inline vu v_toint(vf x) { return vreinterpretq_u32_s32(vcvtq_s32_f32(x));
 static inline vf v_toflt(vu u) { return vcvtq_f32_s32(vreinterpretq_s32_u32(u)); }
 static inline vf v_selgt(vf a, vf b, vf x, vf y) { return vbslq_f32(vcgtq_f32(a, b), x, y); }
 static inline vf v_selnan(vf a, vf x, vf y) { return vbslq_f32(vceqq_f32(a, a), y, x); }
+/* a > b ? a : b, NaN and zeros too. */
+static inline vf v_max(vf a, vf b) { return v_selgt(a, b, a, b); }
 /* p * 2^e for an integer-valued e > -63; +0 below; NaN if either is. */
 static inline vf v_scale2(vf p, vf e)
 {
