@@ -13,10 +13,12 @@
 #define SPAN LAW_SPAN
 #define STATE_BYTES (128 << 20) /* of the states of one launch */
 #define ROW_QUERIES 15          /* up to this many queries a head go by attn_row */
+#define READ_FMA 8              /* a value that is only read takes as long as so many fma */
 
 struct tiles {
     int dp, dvp, bq, threads, cpu;
-    char options[160];
+    int part_o; /* columns of o that registers hold at a time; 0: all */
+    char options[192];
 };
 
 struct job {
@@ -25,7 +27,7 @@ struct job {
     int64_t sq, sk, offset, heads, group, dim, dv;
     float c;
     struct tiles t;
-    cl_mem scratch_o, scratch_ml;
+    cl_mem scratch_o, scratch_ml, odd;
 };
 
 /* What one launch covers: heads of batch * H, tiles of a head. */
@@ -58,54 +60,47 @@ static void pick_cpu_tiles(struct job *j)
 {
     struct tiles *t = &j->t;
 
-    t->cpu = 1;
-    t->dp = round_up(j->dim, 16);
-    t->dvp = round_up(j->dv, 16);
     t->bq = j->sq > 16 ? 64 : 16;
     t->threads = 1;
     snprintf(t->options, sizeof t->options, "-DVW=16 -DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRS=4 -DKV4=%d",
              t->dp, t->dvp, (int)kv_type(j->p), t->bq, j->d->wide ? 4 : 1);
 }
 
-/* Does local memory hold all of Q beside the weights and a part of K or V? */
-static int q_fits(const struct job *j)
-{
-    const struct tiles *t = &j->t;
-    uint64_t floats = (uint64_t)(64 * t->bq + t->dp * t->bq + 2048);
-
-    return j->d->registers == 2 && floats * 4 + 64 <= j->d->local_bytes;
-}
-
-/* Tiles that keep local memory within 32 KiB, or what there is; what tools/compile_kernels.sh shows of registers and
- * spills decides on the rest. */
-static void pick_gpu_tiles(struct job *j)
+static void set_gpu_tile(struct job *j, const struct anl_cl_attn_tile *a)
 {
     struct tiles *t = &j->t;
-    int rq = 4, rk = 4;
 
-    t->cpu = 0;
-    t->dp = j->dim <= 64 ? 64 : round_up(j->dim, 32);
-    t->dvp = round_up(j->dv, 64);
-    t->bq = 64;
-    /* twice the queries share what is staged, where that still gives every compute unit a few */
-    if (j->d->registers == 2 && t->dvp <= 64 &&
-        j->p->q.dim[0] * j->heads * (j->sq / 128) >= 4 * (int64_t)j->d->base.info.threads)
-        t->bq = 128;
-    if (j->d->max_group < 256 || (j->d->registers == 2 && t->dvp <= 64))
-        rq = rk = 8;
-    else if (j->d->registers == 2 && t->dvp <= 128)
-        rq = 8;
-    t->threads = t->bq / rq * (64 / rk);
+    t->bq = a->bq;
+    t->part_o = anl_cl_part_of_o(j->d, t->dvp);
+    t->threads = a->bq / a->rq * (64 / a->rk);
     snprintf(t->options, sizeof t->options,
-             "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=32 -DVC=%d -DQRES=%d "
-             "-DALIGNED=%d -DNEXTK=%d",
-             t->dp,
-             t->dvp, (int)kv_type(j->p), t->bq, rq, rk, 2048 / t->dvp / 8 * 8, q_fits(j), aligned(j->p), j->d->registers > 0);
+             "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=%d -DVC=%d -DQRES=%d -DUQ=%d "
+             "-DUV=%d -DALIGNED=%d -DOC=%d",
+             t->dp, t->dvp, (int)kv_type(j->p), a->bq, a->rq, a->rk, a->dc, a->vc, a->qres, a->uq,
+             a->uv, aligned(j->p), t->part_o);
 }
 
+/* The first whose kernel can have its work-items: the one that suits the heads, then the safe ones. */
+static anl_status pick_gpu_tiles(struct job *j)
+{
+    const struct anl_cl_attn_tile tiles[3] = { anl_cl_pick_attn_tile(j->d, j->t.dp, j->t.dvp),
+                                               anl_cl_safe_attn_tile(j->d, j->d->max_group, j->t.dvp),
+                                               anl_cl_safe_attn_tile(j->d, ANL_CL_LEAST_GROUP, j->t.dvp) };
+
+    for (int i = 0;; i++) {
+        struct anl_cl_call c;
+        set_gpu_tile(j, &tiles[i]);
+        anl_cl_begin(&c, j->d, ANL_CL_ATTN_TILE, j->t.options, "attn_tile");
+        if (i == 2 || anl_cl_fits(&c, (size_t)j->t.threads))
+            return c.status;
+    }
+}
+
+/* Where registers hold a part of o only, a span's o lies behind the running ones. */
 static anl_status states(struct job *j, int64_t rows)
 {
-    anl_status s = anl_cl_scratch(j->d, 0, (uint64_t)rows * (uint64_t)j->t.dvp * 4, &j->scratch_o);
+    uint64_t o = (uint64_t)rows * (uint64_t)j->t.dvp * 4 * (j->t.part_o ? 2 : 1);
+    anl_status s = anl_cl_scratch(j->d, 0, o, &j->scratch_o);
 
     return s ? s : anl_cl_scratch(j->d, 1, (uint64_t)rows * 8, &j->scratch_ml);
 }
@@ -119,10 +114,20 @@ static void part_queries(const struct job *j, const struct part *a, int64_t *lo,
     *hi = *hi > j->sq ? j->sq : *hi;
 }
 
+/* The result's arguments, the last of attn_end and attn_merge. */
+static void result_args(struct anl_cl_call *c, const struct anl_attn_params *p)
+{
+    anl_cl_arg_tensor(c, &p->out, &p->q);
+    anl_cl_arg_int(c, (int32_t)p->out.dtype);
+    anl_cl_arg_tensor(c, &p->m, &p->q);
+    anl_cl_arg_tensor(c, &p->l, &p->q);
+    anl_cl_arg_tensor(c, &p->o, &p->q);
+    anl_cl_arg_int(c, (p->out.buffer ? 1 : 0) | (p->m.buffer ? 2 : 0));
+}
+
 static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t head_rows, int64_t shift,
                       int64_t i0, int64_t n)
 {
-    const struct anl_attn_params *p = j->p;
     size_t group[2] = { 64, 1 };
     size_t groups[2] = { (size_t)anl_cl_ceil_div(n * j->dv, 64), (size_t)n_heads };
     struct anl_cl_call c;
@@ -138,12 +143,7 @@ static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t hea
     anl_cl_arg_long(&c, shift);
     anl_cl_arg_long(&c, i0);
     anl_cl_arg_long(&c, n);
-    anl_cl_arg_tensor(&c, &p->out, &p->q);
-    anl_cl_arg_int(&c, (int32_t)p->out.dtype);
-    anl_cl_arg_tensor(&c, &p->m, &p->q);
-    anl_cl_arg_tensor(&c, &p->l, &p->q);
-    anl_cl_arg_tensor(&c, &p->o, &p->q);
-    anl_cl_arg_int(&c, (p->out.buffer ? 1 : 0) | (p->m.buffer ? 2 : 0));
+    result_args(&c, j->p);
     return anl_cl_launch(&c, 2, groups, group);
 }
 
@@ -156,6 +156,10 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
     size_t group[2] = { (size_t)j->t.threads, 1 };
     struct anl_cl_call c;
 
+    if (p->causal && !j->t.cpu) { /* see attn_tile */
+        groups[0] = (size_t)a->n_heads;
+        groups[1] = (size_t)a->n_tiles;
+    }
     anl_cl_begin(&c, j->d, j->t.cpu ? ANL_CL_ATTN_CPU : ANL_CL_ATTN_TILE, j->t.options,
                  j->t.cpu ? "attn_cpu" : "attn_tile");
     anl_cl_arg_tensor(&c, &p->q, &p->q);
@@ -163,6 +167,8 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
     anl_cl_arg_tensor(&c, piece ? &piece->v : &p->q, &p->q);
     anl_cl_arg_mem(&c, j->scratch_o);
     anl_cl_arg_mem(&c, j->scratch_ml);
+    if (!j->t.cpu)
+        anl_cl_arg_mem(&c, j->odd);
     anl_cl_arg_int(&c, (int32_t)j->heads);
     anl_cl_arg_int(&c, (int32_t)j->group);
     anl_cl_arg_long(&c, a->head0);
@@ -222,6 +228,62 @@ static anl_status run_part(struct job *j, struct part *a)
     return end(j, a->head0, a->n_heads, rows, lo + j->offset - a->tile0, lo, hi - lo);
 }
 
+/* Blocks of a piece from its block first on, as many as a launch may read. */
+static anl_status scan_some(struct job *j, const struct anl_kv_piece *k, int64_t first, int64_t blocks)
+{
+    int64_t heads = j->heads / j->group;
+    size_t groups[2] = { (size_t)blocks, (size_t)(j->p->q.dim[0] * heads) }, group[2] = { 64, 1 };
+    struct anl_tensor v = k->v;
+    struct anl_cl_call c;
+
+    v.offset += (uint64_t)(first * LAW_BLOCK * v.stride[2]) * (v.dtype == ANL_F32 ? 4u : 2u);
+    anl_cl_begin(&c, j->d, ANL_CL_ATTN_SCAN, "", "attn_scan");
+    anl_cl_arg_tensor(&c, &v, &j->p->q);
+    anl_cl_arg_int(&c, (int32_t)v.dtype);
+    anl_cl_arg_int(&c, (int32_t)heads);
+    anl_cl_arg_long(&c, v.dim[2] - first * LAW_BLOCK);
+    anl_cl_arg_int(&c, (int32_t)j->dv);
+    anl_cl_arg_long(&c, k->start / LAW_BLOCK + first);
+    anl_cl_arg_long(&c, anl_cl_ceil_div(j->sk, LAW_BLOCK));
+    anl_cl_arg_mem(&c, j->odd);
+    return anl_cl_launch(&c, 2, groups, group);
+}
+
+/* Which blocks have values that are not finite. */
+static anl_status scan(struct job *j)
+{
+    const struct anl_attn_params *p = j->p;
+    double heads = (double)p->q.dim[0] * (double)(j->heads / j->group);
+    double fit = j->d->launch_fma / (heads * LAW_BLOCK * (double)j->dv * READ_FMA);
+    int64_t step = fit < 1 ? 1 : fit > 1e9 ? (int64_t)1000000000 : (int64_t)fit;
+    anl_status s = ANL_OK;
+
+    for (int i = 0; i < p->n_pieces; i++) {
+        const struct anl_kv_piece *k = &p->pieces[i];
+        int64_t blocks = anl_cl_ceil_div(k->v.dim[2], LAW_BLOCK);
+        for (int64_t b = 0; !s && b < blocks; b += step)
+            s = scan_some(j, k, b, blocks - b < step ? blocks - b : step);
+    }
+    return s;
+}
+
+/* The other programs, and scratch for so many rows of states: what may fail does so before the first
+ * launch. */
+static anl_status tiles_ready(struct job *j, int64_t rows)
+{
+    struct anl_cl_device *d = j->d;
+    int64_t blocks = anl_cl_ceil_div(j->sk, LAW_BLOCK), heads = j->heads / j->group;
+    anl_status s = states(j, rows);
+
+    if (!s)
+        s = anl_cl_ready(d, ANL_CL_ATTN_END, "", "attn_end");
+    if (j->t.cpu)
+        return s ? s : anl_cl_ready(d, ANL_CL_ATTN_CPU, j->t.options, "attn_cpu");
+    if (!s)
+        s = anl_cl_ready(d, ANL_CL_ATTN_SCAN, "", "attn_scan");
+    return s ? s : anl_cl_scratch(d, 2, (uint64_t)(j->p->q.dim[0] * heads * blocks + 1) * 4, &j->odd);
+}
+
 static anl_status run_tiles(struct job *j)
 {
     int64_t bq = j->t.bq, n_heads = j->p->q.dim[0] * j->heads;
@@ -239,7 +301,9 @@ static anl_status run_tiles(struct job *j)
     tiles_each = tiles_each < 1 ? 1 : tiles_each;
     heads_each = tiles_each < tiles ? 1 : max_rows / (tiles * bq);
     heads_each = heads_each < 1 ? 1 : heads_each < n_heads ? heads_each : n_heads;
-    s = states(j, heads_each * tiles_each * bq);
+    s = tiles_ready(j, heads_each * tiles_each * bq);
+    if (!s && !j->t.cpu)
+        s = scan(j);
     for (int64_t h = 0; !s && h < n_heads; h += heads_each)
         for (int64_t t = 0; !s && t < tiles; t += tiles_each) {
             struct part a = { h, n_heads - h < heads_each ? n_heads - h : heads_each, tile0 + t * bq,
@@ -249,67 +313,88 @@ static anl_status run_tiles(struct job *j)
     return s;
 }
 
-/* A span's states of rows queries, by piece. */
-static anl_status row_spans(struct job *j, int64_t head0, int64_t i0, int64_t rows_per_head,
-                            int64_t rows, cl_mem span_o, cl_mem span_ml)
+/* The options of attn_row, and its work-items: one for each 8 elements of a tile, or as many as the
+ * kernel can have. */
+static anl_status pick_row_group(struct job *j)
 {
     const struct anl_attn_params *p = j->p;
-    size_t threads = j->d->max_group >= 128 ? 128 : 64;
-    char options[64];
+    struct tiles *t = &j->t;
+
+    for (t->threads = 512;; t->threads /= 2) {
+        struct anl_cl_call c;
+        if ((size_t)t->threads > j->d->max_group)
+            continue;
+        snprintf(t->options, sizeof t->options, "-DKVT=%d -DNT=%d -DD=%d -DDV=%d -DALIGNED=%d",
+                 (int)kv_type(p), t->threads, (int)j->dim, (int)j->dv, aligned(p));
+        anl_cl_begin(&c, j->d, ANL_CL_ATTN_ROW, t->options, "attn_row");
+        if (t->threads == ANL_CL_LEAST_GROUP || anl_cl_fits(&c, (size_t)t->threads))
+            return c.status;
+    }
+}
+
+/* The states of spans first to first + n - 1 of a piece, of rows / sq heads. */
+static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t head0, int64_t rows,
+                           int64_t first, int64_t n)
+{
+    const struct anl_attn_params *p = j->p;
+    size_t groups[2] = { (size_t)n, (size_t)rows }, group[2] = { (size_t)j->t.threads, 1 };
+    struct anl_cl_call c;
+
+    anl_cl_begin(&c, j->d, ANL_CL_ATTN_ROW, j->t.options, "attn_row");
+    anl_cl_arg_tensor(&c, &p->q, &p->q);
+    anl_cl_arg_tensor(&c, &k->k, &p->q);
+    anl_cl_arg_tensor(&c, &k->v, &p->q);
+    anl_cl_arg_mem(&c, j->scratch_o);
+    anl_cl_arg_mem(&c, j->scratch_ml);
+    anl_cl_arg_int(&c, (int32_t)j->heads);
+    anl_cl_arg_int(&c, (int32_t)j->group);
+    anl_cl_arg_long(&c, head0);
+    anl_cl_arg_long(&c, j->offset);
+    anl_cl_arg_long(&c, j->sq);
+    anl_cl_arg_int(&c, j->t.dvp);
+    anl_cl_arg_int(&c, (int32_t)anl_cl_ceil_div(j->sk, SPAN));
+    anl_cl_arg_long(&c, k->start);
+    anl_cl_arg_long(&c, k->k.dim[2]);
+    anl_cl_arg_long(&c, k->start / SPAN + first);
+    anl_cl_arg_int(&c, p->causal != 0);
+    anl_cl_arg_float(&c, j->c);
+    return anl_cl_launch(&c, 2, groups, group);
+}
+
+/* A span's states of all queries of rows / sq heads, by piece. */
+static anl_status row_spans(struct job *j, int64_t head0, int64_t rows)
+{
+    int64_t step = launch_spans(j, rows);
     anl_status s = ANL_OK;
 
-    snprintf(options, sizeof options, "-DKVT=%d -DNT=%d -DALIGNED=%d", (int)kv_type(p),
-             (int)threads, aligned(p));
-    for (int i = 0; !s && i < p->n_pieces; i++) {
-        const struct anl_kv_piece *k = &p->pieces[i];
-        size_t groups[2] = { (size_t)anl_cl_ceil_div(k->k.dim[2], SPAN), (size_t)rows };
-        size_t group[2] = { threads, 1 };
-        struct anl_cl_call c;
-
-        anl_cl_begin(&c, j->d, ANL_CL_ATTN_ROW, options, "attn_row");
-        anl_cl_arg_tensor(&c, &p->q, &p->q);
-        anl_cl_arg_tensor(&c, &k->k, &p->q);
-        anl_cl_arg_tensor(&c, &k->v, &p->q);
-        anl_cl_arg_mem(&c, span_o);
-        anl_cl_arg_mem(&c, span_ml);
-        anl_cl_arg_int(&c, (int32_t)j->heads);
-        anl_cl_arg_int(&c, (int32_t)j->group);
-        anl_cl_arg_long(&c, head0);
-        anl_cl_arg_long(&c, j->offset);
-        anl_cl_arg_long(&c, i0);
-        anl_cl_arg_long(&c, rows_per_head);
-        anl_cl_arg_int(&c, (int32_t)j->dim);
-        anl_cl_arg_int(&c, (int32_t)j->dv);
-        anl_cl_arg_int(&c, j->t.dvp);
-        anl_cl_arg_int(&c, (int32_t)anl_cl_ceil_div(j->sk, SPAN));
-        anl_cl_arg_long(&c, k->start);
-        anl_cl_arg_long(&c, k->k.dim[2]);
-        anl_cl_arg_long(&c, k->start / SPAN);
-        anl_cl_arg_int(&c, p->causal != 0);
-        anl_cl_arg_float(&c, j->c);
-        s = anl_cl_launch(&c, 2, groups, group);
+    for (int i = 0; i < j->p->n_pieces; i++) {
+        const struct anl_kv_piece *k = &j->p->pieces[i];
+        int64_t spans = anl_cl_ceil_div(k->k.dim[2], SPAN);
+        for (int64_t first = 0; !s && first < spans; first += step)
+            s = row_some(j, k, head0, rows, first, spans - first < step ? spans - first : step);
     }
     return s;
 }
 
-static anl_status row_merge(struct job *j, int64_t i0, int64_t rows_per_head, int64_t rows,
-                            cl_mem span_o, cl_mem span_ml)
+/* The states of their spans merged, and the result. */
+static anl_status row_merge(struct job *j, int64_t head0, int64_t rows)
 {
     size_t group[1] = { 64 }, groups[1] = { (size_t)anl_cl_ceil_div(rows * j->dv, 64) };
     struct anl_cl_call c;
 
     anl_cl_begin(&c, j->d, ANL_CL_ATTN_END, "", "attn_merge");
-    anl_cl_arg_mem(&c, span_o);
-    anl_cl_arg_mem(&c, span_ml);
     anl_cl_arg_mem(&c, j->scratch_o);
     anl_cl_arg_mem(&c, j->scratch_ml);
     anl_cl_arg_int(&c, j->t.dvp);
     anl_cl_arg_int(&c, (int32_t)j->dv);
     anl_cl_arg_int(&c, (int32_t)anl_cl_ceil_div(j->sk, SPAN));
-    anl_cl_arg_long(&c, rows_per_head);
-    anl_cl_arg_long(&c, j->offset + i0);
+    anl_cl_arg_int(&c, (int32_t)j->heads);
+    anl_cl_arg_long(&c, head0);
+    anl_cl_arg_long(&c, j->sq);
+    anl_cl_arg_long(&c, j->offset);
     anl_cl_arg_int(&c, j->p->causal != 0);
     anl_cl_arg_long(&c, rows);
+    result_args(&c, j->p);
     return anl_cl_launch(&c, 1, groups, group);
 }
 
@@ -318,24 +403,21 @@ static anl_status run_rows(struct job *j)
 {
     int64_t n_heads = j->p->q.dim[0] * j->heads, spans = anl_cl_ceil_div(j->sk, SPAN);
     int64_t each = STATE_BYTES / ((j->t.dvp * 4 + 8) * spans) / j->sq;
-    cl_mem span_o = NULL, span_ml = NULL;
-    uint64_t states_bytes;
+    int64_t fit = launch_spans(j, j->sq) / spans; /* heads that a launch may have */
     anl_status s;
 
+    each = each < fit ? each : fit;
     each = each < 1 ? 1 : each < n_heads ? each : n_heads;
-    states_bytes = (uint64_t)(each * j->sq * spans) * 4;
-    s = states(j, each * j->sq);
+    s = pick_row_group(j);
     if (!s)
-        s = anl_cl_scratch(j->d, 2, states_bytes * (uint64_t)j->t.dvp, &span_o);
+        s = anl_cl_ready(j->d, ANL_CL_ATTN_END, "", "attn_merge");
     if (!s)
-        s = anl_cl_scratch(j->d, 3, states_bytes * 2, &span_ml);
+        s = states(j, each * j->sq * spans);
     for (int64_t h = 0; !s && h < n_heads; h += each) {
         int64_t n = n_heads - h < each ? n_heads - h : each;
-        s = row_spans(j, h, 0, j->sq, n * j->sq, span_o, span_ml);
+        s = row_spans(j, h, n * j->sq);
         if (!s)
-            s = row_merge(j, 0, j->sq, n * j->sq, span_o, span_ml);
-        if (!s)
-            s = end(j, h, n, j->sq, 0, 0, j->sq);
+            s = row_merge(j, h, n * j->sq);
     }
     return s;
 }
@@ -344,6 +426,7 @@ anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *
 {
     const struct anl_kv_piece *last = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
     struct job j = { .d = anl_cl(device), .p = p, .sq = p->q.dim[2], .offset = *p->offset };
+    anl_status s = ANL_OK;
 
     j.sk = last ? last->start + last->k.dim[2] : 0;
     j.heads = p->q.dim[1];
@@ -351,11 +434,14 @@ anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *
     j.dim = p->q.dim[3];
     j.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
     j.c = p->scale * LAW_LOG2E;
-    if (j.d->cpu_shaped)
+    j.t.cpu = j.d->cpu_shaped;
+    j.t.dp = j.t.cpu ? round_up(j.dim, 16) : j.dim <= 64 ? 64 : round_up(j.dim, 32);
+    j.t.dvp = round_up(j.dv, j.t.cpu ? 16 : 64);
+    if (!j.t.cpu && j.sq <= ROW_QUERIES && j.sk)
+        return run_rows(&j);
+    if (j.t.cpu)
         pick_cpu_tiles(&j);
     else
-        pick_gpu_tiles(&j);
-    if (!j.d->cpu_shaped && j.sq <= ROW_QUERIES && j.sk)
-        return run_rows(&j);
-    return run_tiles(&j);
+        s = pick_gpu_tiles(&j);
+    return s ? s : run_tiles(&j);
 }

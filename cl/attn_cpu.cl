@@ -8,7 +8,8 @@
  *   -DRS        queries whose scores are computed together, and -DKV4 vectors of keys of each
  *
  * Positions of a work-item's queries begin at a multiple of BQ, so they lie in one span. An empty
- * state has l = 0, and only that. A key that a row may not see has the weight -0 (see attn.cl). */
+ * state has l = 0, and only that. A key that a row may not see has the weight -0: it adds nothing to a
+ * sum, and is told by it where values are not finite, since there it has to be passed over. */
 
 #define DVV (DVP / 16)
 

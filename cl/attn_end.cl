@@ -1,13 +1,30 @@
-/* cl/attn_end.cl: what follows the spans: their states merged (attn_merge, where each span's was
- * computed on its own), and the result written (attn_end). */
+/* cl/attn_end.cl: what follows the spans: the result is written, from a row's one state (attn_end) or
+ * from the states of its spans, where each was computed on its own (attn_merge). */
 
 static inline long view_at(long4 v, long b, long h, long i)
 {
     return v.x + b * v.y + h * v.z + i * v.w;
 }
 
-/* One work-item per element of o; rows of a head begin at head * head_rows + shift.
+/* One element of the result of query i of head h of batch b, from the state's (m, l) and its x of o.
  * flags: 1 out, 2 state. */
+static inline void put(float2 ml, float x, long b, long h, long i, int col, __global float *out,
+                       long4 outv, int out_type, __global float *m, long4 mv, __global float *l,
+                       long4 lv, __global float *o, long4 ov, int flags)
+{
+    const int empty = ml.y == 0.0f;
+    if (flags & 1)
+        store1(out, view_at(outv, b, h, i) + col, out_type, empty ? 0.0f : x * law_recip(ml.y));
+    if (flags & 2) {
+        store1(o, view_at(ov, b, h, i) + col, 0, empty ? 0.0f : x);
+        if (col == 0) {
+            store1(m, view_at(mv, b, h, i), 0, empty ? -INFINITY : ml.x);
+            store1(l, view_at(lv, b, h, i), 0, ml.y);
+        }
+    }
+}
+
+/* One work-item per element of o; rows of a head begin at head * head_rows + shift. */
 __kernel void attn_end(__global const float *state_o, __global const float2 *state_ml, int dvp,
                        int dv, int heads, long head0, long head_rows, long shift, long i0, long n,
                        __global float *out, long4 outv, int out_type, __global float *m, long4 mv,
@@ -18,39 +35,31 @@ __kernel void attn_end(__global const float *state_o, __global const float2 *sta
     if (i >= n)
         return;
     const long row = (long)get_global_id(1) * head_rows + shift + i, b = head / heads, h = head % heads;
-    const float2 ml = state_ml[row];
-    const int empty = ml.y == 0.0f;
-    const float x = empty ? 0.0f : state_o[row * dvp + col];
-    if (flags & 1)
-        store1(out, view_at(outv, b, h, i0 + i) + col, out_type,
-               empty ? 0.0f : x * law_recip(ml.y));
-    if (flags & 2) {
-        store1(o, view_at(ov, b, h, i0 + i) + col, 0, x);
-        if (col == 0) {
-            store1(m, view_at(mv, b, h, i0 + i), 0, empty ? -INFINITY : ml.x);
-            store1(l, view_at(lv, b, h, i0 + i), 0, ml.y);
-        }
-    }
+    put(state_ml[row], state_o[row * dvp + col], b, h, i0 + i, col, out, outv, out_type, m, mv, l, lv,
+        o, ov, flags);
 }
 
-/* Spans' states [row][span] to one [row], in ring order; one work-item per element of o. */
-__kernel void attn_merge(__global const float *span_o, __global const float2 *span_ml,
-                         __global float *state_o, __global float2 *state_ml, int dvp, int dv, int spans,
-                         long rows_per_head, long offset, int causal, long rows)
+/* Spans' states [row][span] are merged in ring order; one work-item per element of o. Row r is query
+ * r % sq of head head0 + r / sq. */
+__kernel void attn_merge(__global const float *span_o, __global const float2 *span_ml, int dvp, int dv,
+                         int spans, int heads, long head0, long sq, long offset, int causal, long rows,
+                         __global float *out, long4 outv, int out_type, __global float *m, long4 mv,
+                         __global float *l, long4 lv, __global float *o, long4 ov, int flags)
 {
     const long e = get_global_id(0), row = e / dv;
     const int col = (int)(e % dv);
     if (row >= rows)
         return;
-    const int own = (int)clamp((offset + row % rows_per_head) >> 9, 0L, (long)spans - 1);
+    const long head = head0 + row / sq, query = row % sq;
+    const int own = (int)clamp((offset + query) >> 9, 0L, (long)spans - 1);
     float2 run = (float2)(-INFINITY, 0.0f);
     float x = 0.0f;
     for (int i = 0; i < (causal ? own + 1 : spans); i++) {
         const int span = i <= own ? own - i : spans - (i - own);
         const float2 s = span_ml[row * spans + span];
+        const float so = span_o[(row * spans + span) * dvp + col];
         if (s.y == 0.0f)
             continue;
-        const float so = span_o[(row * spans + span) * dvp + col];
         if (run.y == 0.0f) {
             run = s;
             x = so;
@@ -64,7 +73,6 @@ __kernel void attn_merge(__global const float *span_o, __global const float2 *sp
             x = law_join(so, f, x);
         }
     }
-    state_o[row * dvp + col] = x;
-    if (col == 0)
-        state_ml[row] = run;
+    put(run, x, head / heads, head % heads, query, col, out, outv, out_type, m, mv, l, lv, o, ov,
+        flags);
 }

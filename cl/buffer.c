@@ -35,6 +35,7 @@ void anl_cl_free(struct anl_cl_device *d, cl_mem mem, uint64_t size, enum anl_pu
     if (!mem)
         return;
     d->api.clReleaseMemObject(mem);
+    d->freed++;
     anl_account(&d->base, purpose, -(int64_t)size);
 }
 
@@ -114,23 +115,29 @@ void anl_cl_buffer_destroy(struct anl_buffer *buffer)
 {
     struct anl_cl_buffer *b = (struct anl_cl_buffer *)buffer;
     struct anl_cl_device *d = anl_cl(buffer->device);
-    cl_int code = d->api.clFinish(d->queue);
 
-    if (code && !d->late)
-        d->late = code;
+    anl_cl_waited(d, "clFinish", d->api.clFinish(d->queue));
     d->api.clReleaseMemObject(b->mem);
+    d->freed++;
     if (buffer->owned)
         anl_account(&d->base, (enum anl_purpose)buffer->purpose, -(int64_t)buffer->size);
     anl_context_free(d->base.context, b);
 }
 
+anl_status anl_cl_write(struct anl_cl_device *d, cl_mem mem, uint64_t offset, const void *data,
+                        uint64_t size)
+{
+    cl_int code = d->api.clEnqueueWriteBuffer(d->queue, mem, CL_TRUE, (size_t)offset, (size_t)size,
+                                              data, 0, NULL, NULL);
+
+    anl_cl_waited(d, NULL, 0);
+    return code ? anl_cl_fail(d, "clEnqueueWriteBuffer", code) : ANL_OK;
+}
+
 anl_status anl_cl_buffer_write(struct anl_buffer *buffer, uint64_t offset, const void *data,
                                uint64_t size)
 {
-    struct anl_cl_device *d = anl_cl(buffer->device);
-    cl_int code = d->api.clEnqueueWriteBuffer(d->queue, anl_cl_mem(buffer), CL_TRUE, (size_t)offset,
-                                              (size_t)size, data, 0, NULL, NULL);
-    return code ? anl_cl_fail(d, "clEnqueueWriteBuffer", code) : ANL_OK;
+    return anl_cl_write(anl_cl(buffer->device), anl_cl_mem(buffer), offset, data, size);
 }
 
 anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *data, uint64_t size)
@@ -138,13 +145,7 @@ anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *
     struct anl_cl_device *d = anl_cl(buffer->device);
     cl_int code = d->api.clEnqueueReadBuffer(d->queue, anl_cl_mem(buffer), CL_TRUE, (size_t)offset,
                                              (size_t)size, data, 0, NULL, NULL);
-    if (code)
-        return anl_cl_fail(d, "clEnqueueReadBuffer", code);
-    anl_cl_collect(d, 1);
-    if (d->late) {
-        code = d->late;
-        d->late = 0;
-        return anl_cl_fail(d, "a queued kernel", code);
-    }
-    return ANL_OK;
+
+    anl_cl_waited(d, "clEnqueueReadBuffer", code);
+    return anl_cl_tell_late(d);
 }

@@ -1,6 +1,7 @@
 /* cl/cache.c: the blob that carries built programs and the probes' verdict to a later run.
  *
- *   head     magic, identity of device, driver and all our sources, verdict, number of entries
+ *   head     magic, identity of device, driver and all our sources, verdict, the tiles that it is
+ *            about, number of entries
  *   entries  key, size, bytes of a program's binary; each padded to 8 bytes
  *   tail     XXH3-64 of all before it
  *
@@ -15,6 +16,7 @@
 struct head {
     char magic[8];
     uint64_t identity;
+    uint64_t tiles;
     int32_t grade;
     uint32_t entries;
     char failed_probe[128];
@@ -24,11 +26,17 @@ struct entry {
     uint64_t key, size;
 };
 
-static const char magic[8] = "ANLCL 1";
+static const char magic[8] = "ANLCL 2";
 
 static size_t padded(size_t size)
 {
     return (size + 7) & ~(size_t)7;
+}
+
+/* Other tiles are other kernels: what was found with some says nothing of the rest. */
+static uint64_t tiles_hash(const struct anl_cl_device *d)
+{
+    return d->cpu_shaped ? 0 : XXH3_64bits(&d->tiles, sizeof d->tiles);
 }
 
 static struct head read_head(const struct anl_cl_device *d)
@@ -96,7 +104,7 @@ int anl_cl_cache_verdict(struct anl_cl_device *d)
     if (!d->cache)
         return 0;
     h = read_head(d);
-    if (h.grade < ANL_EXACT || h.grade > ANL_FAST)
+    if (h.grade < ANL_EXACT || h.grade > ANL_FAST || h.tiles != tiles_hash(d))
         return 0;
     d->base.info.grade = (anl_grade)h.grade;
     memcpy(d->base.info.failed_probe, h.failed_probe, sizeof h.failed_probe);
@@ -160,6 +168,7 @@ anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capaci
     memset(&h, 0, sizeof h);
     memcpy(h.magic, magic, sizeof magic);
     h.identity = d->identity;
+    h.tiles = tiles_hash(d);
     h.grade = (int32_t)device->info.grade;
     memcpy(h.failed_probe, device->info.failed_probe, sizeof h.failed_probe);
     put(&w, &h, sizeof h);

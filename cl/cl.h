@@ -10,7 +10,10 @@ enum anl_cl_unit {
     ANL_CL_LINEAR_TILE = 0,
     ANL_CL_LINEAR_ROW,
     ANL_CL_LINEAR_CPU,
+    ANL_CL_FFN_ROW,
+    ANL_CL_QKV_ROW,
     ANL_CL_ATTN_TILE,
+    ANL_CL_ATTN_SCAN,
     ANL_CL_ATTN_ROW,
     ANL_CL_ATTN_CPU,
     ANL_CL_ATTN_END,
@@ -22,19 +25,51 @@ enum anl_cl_unit {
     ANL_CL_UNITS
 };
 
-#define ANL_CL_EVENTS 256 /* launches that may be queued at once */
-#define ANL_CL_KERNELS 6  /* of one program */
-#define ANL_CL_SCRATCH 4
+#define ANL_CL_EVENTS 256      /* launches that may not be done yet */
+#define ANL_CL_ARGS 64         /* arguments of a kernel */
+#define ANL_CL_SCRATCH 3
+#define ANL_CL_LINEAR_TILES 4
+#define ANL_CL_ATTN_TILES 4
+#define ANL_CL_PART_O 64       /* columns */
+#define ANL_CL_LEAST_GROUP 64  /* work-items that any GPU-shaped kernel must be able to have */
+#define ANL_CL_ROW_TOKENS 8    /* up to this many tokens the row kernels are the faster ones */
+#define ANL_CL_ROW_NX 32       /* features of their work-groups */
+
+/* A kernel and the arguments that it was last given: one that did not change is not set again, since
+ * a driver takes its time over each. */
+struct anl_cl_kernel {
+    struct anl_cl_kernel *next;
+    const char *name; /* a string constant */
+    cl_kernel handle;
+    size_t max_group; /* work-items of its work-groups: registers may allow fewer than the device does */
+    uint64_t freed; /* the device's count of freed memory objects when the arguments were set */
+    struct {
+        unsigned char size; /* 0: not set */
+        unsigned char bytes[sizeof(cl_long4)];
+    } args[ANL_CL_ARGS];
+};
 
 struct anl_cl_program {
     struct anl_cl_program *next;
     uint64_t key; /* hash of the source and the options */
     cl_program handle;
-    int n_kernels;
-    struct {
-        const char *name; /* a string constant */
-        cl_kernel handle;
-    } kernels[ANL_CL_KERNELS];
+    struct anl_cl_kernel *kernels;
+};
+
+/* Tiles of the kernels of many tokens (cl/tiles.c). All are int, in the order of their names in text;
+ * no byte of it is padding, since cl/cache.c hashes them. */
+struct anl_cl_linear_tile {
+    int bm, bn, tm, tn, bk, uk, groups, speed, tail;
+};
+struct anl_cl_attn_tile {
+    int dv, bq, rq, rk, dc, vc, qres, uq, uv;
+};
+struct anl_cl_tiles {
+    double launch_fma; /* of one launch, for each compute unit and MHz */
+    int few_registers; /* of a work-item: nothing is fetched to them ahead */
+    int whole_o;       /* attn: up to so many columns of o are held in registers, else ANL_CL_PART_O */
+    struct anl_cl_linear_tile linear[ANL_CL_LINEAR_TILES];
+    struct anl_cl_attn_tile attn[ANL_CL_ATTN_TILES];
 };
 
 struct anl_cl_device {
@@ -46,7 +81,7 @@ struct anl_cl_device {
 
     int cpu_shaped;       /* one work-item computes a whole tile */
     int wide;             /* 16-lane registers are there (CPU-shaped) */
-    int registers;        /* of a work-item (GPU-shaped): 0 few, 1 some 128, 2 some 256 */
+    struct anl_cl_tiles tiles; /* GPU-shaped */
     uint64_t local_bytes; /* local memory of a work-group */
     size_t max_group;     /* work-items of a work-group */
     double launch_fma;    /* no launch does much more work than this */
@@ -63,9 +98,14 @@ struct anl_cl_device {
         uint64_t size;
     } scratch[ANL_CL_SCRATCH];
 
-    cl_event events[ANL_CL_EVENTS]; /* of the last launches, to see their errors */
-    unsigned n_launches;
-    cl_int late; /* first error of queued work that finish has not told yet */
+    /* A ring: numbers events_from to events_to - 1, of launches that were not seen to be done. */
+    cl_event events[ANL_CL_EVENTS];
+    unsigned events_from, events_to;
+    unsigned launches_per_event; /* 1, unless the driver tells without (cl/device.c) */
+    unsigned unflushed;    /* launches since the queue was last waited for */
+    uint64_t freed;        /* memory objects freed so far: a handle may come again */
+    cl_int late;           /* first error of queued work that was not told yet, */
+    const char *late_call; /* and of what it is */
 };
 
 struct anl_cl_buffer {
@@ -114,6 +154,10 @@ anl_status anl_cl_buffer_write(struct anl_buffer *buffer, uint64_t offset, const
                                uint64_t size);
 anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *data, uint64_t size);
 
+/* Writes to the memory, after all queued work; complete on return. */
+anl_status anl_cl_write(struct anl_cl_device *d, cl_mem mem, uint64_t offset, const void *data,
+                        uint64_t size);
+
 /* cl/weights.c */
 anl_status anl_cl_weights_create(struct anl_device *device, const struct anl_weights_params *params,
                                  struct anl_weights **out);
@@ -122,7 +166,10 @@ void anl_cl_weights_destroy(struct anl_weights *weights);
 /* cl/program.c: the kernel of that name in the unit's program for these options, built now if it
  * has not been. name is a string constant. */
 anl_status anl_cl_kernel(struct anl_cl_device *d, enum anl_cl_unit unit, const char *options,
-                         const char *name, cl_kernel *out);
+                         const char *name, struct anl_cl_kernel **out);
+/* Builds what a later launch of an operation needs, so that a failure comes before the first. */
+anl_status anl_cl_ready(struct anl_cl_device *d, enum anl_cl_unit unit, const char *options,
+                        const char *name);
 void anl_cl_programs_init(struct anl_cl_device *d);
 void anl_cl_programs_free(struct anl_cl_device *d);
 
@@ -130,7 +177,7 @@ void anl_cl_programs_free(struct anl_cl_device *d);
 void anl_cl_cache_load(struct anl_cl_device *d, const void *data, size_t size);
 /* The binary of that key, or NULL. */
 const unsigned char *anl_cl_cache_find(const struct anl_cl_device *d, uint64_t key, size_t *size);
-/* Takes the probes' verdict from the blob: 1, or 0 if there is none. */
+/* Takes the probes' verdict from the blob: 1, or 0 if there is none about these tiles. */
 int anl_cl_cache_verdict(struct anl_cl_device *d);
 anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capacity, size_t *needed);
 
@@ -144,7 +191,7 @@ uint32_t anl_cl_random(uint32_t *state);
  * and comes from launch. */
 struct anl_cl_call {
     struct anl_cl_device *device;
-    cl_kernel kernel;
+    struct anl_cl_kernel *kernel;
     cl_uint n_args;
     cl_int error;
     anl_status status;
@@ -161,12 +208,56 @@ void anl_cl_arg_long4(struct anl_cl_call *call, int64_t x, int64_t y, int64_t z,
  * strides. An absent view passes instead's memory, which the kernel does not touch. */
 void anl_cl_arg_tensor(struct anl_cl_call *call, const struct anl_tensor *t,
                        const struct anl_tensor *instead);
+/* Three: cells, scales, np. */
+void anl_cl_arg_weights(struct anl_cl_call *call, const struct anl_cl_weights *weights);
+/* x, out and the epilogue's of a linear layer. */
+void anl_cl_arg_linear(struct anl_cl_call *call, const struct anl_linear_params *params);
 /* Do all rows of the view begin at multiples of 16 bytes (-DALIGNED=1 in cl/tensor.cl)? */
 int anl_cl_aligned(const struct anl_tensor *t);
 /* groups: work-groups along 1 to 3 dimensions; group: work-items of each along the same. */
 anl_status anl_cl_launch(struct anl_cl_call *call, int dims, const size_t *groups, const size_t *group);
-/* Looks at the events of the launches that are done; all of them if wait. */
-void anl_cl_collect(struct anl_cl_device *d, int wait);
+/* Whether the call's kernel can have work-groups of so many work-items. Yes where there is no kernel:
+ * the error comes from launch. */
+int anl_cl_fits(const struct anl_cl_call *call, size_t items);
+/* After the queue was waited for by this call, which gave that code: keeps the first error of queued
+ * work. */
+void anl_cl_waited(struct anl_cl_device *d, const char *call, cl_int code);
+/* Returns the error kept, and forgets it. */
+anl_status anl_cl_tell_late(struct anl_cl_device *d);
+
+/* cl/row.c: begins the call of a row kernel (cl/row.cl) that contracts rows of k columns of so many
+ * matrices with a token; *group becomes its work-groups' size, three dimensions. */
+struct anl_cl_row {
+    enum anl_cl_unit unit;
+    const char *name;
+    anl_dtype weights;
+    int64_t k;
+    size_t matrices;
+    int norm;
+};
+void anl_cl_row_begin(struct anl_cl_call *call, struct anl_cl_device *d, const struct anl_cl_row *row,
+                      size_t *group);
+anl_status anl_cl_linear_row(struct anl_cl_device *d, const struct anl_linear_params *params);
+anl_status anl_cl_ffn_hidden(struct anl_device *device, const struct anl_ffn_params *params,
+                             const struct anl_tensor *x, const struct anl_tensor *hidden);
+
+/* cl/tiles.c: the vendor's table, or, for the operations of which there are any, the caller's lines
+ * (may be NULL) in place of it. Returns NULL, or what is wrong with the lines. */
+const char *anl_cl_tiles_set(struct anl_cl_device *d, uint64_t vendor, const char *text);
+anl_status anl_cl_tiles_get(struct anl_device *device, char *text, size_t capacity, size_t *needed);
+int anl_cl_linear_tile_fits(const struct anl_cl_device *d, const struct anl_cl_linear_tile *tile);
+/* For heads of dp (and dvp for values) features, rounded up. */
+int anl_cl_attn_tile_fits(const struct anl_cl_device *d, const struct anl_cl_attn_tile *tile, int dp,
+                          int dvp);
+struct anl_cl_linear_tile anl_cl_pick_linear_tile(const struct anl_cl_device *d, int64_t tokens,
+                                                  int64_t n, int64_t k);
+struct anl_cl_attn_tile anl_cl_pick_attn_tile(const struct anl_cl_device *d, int dp, int dvp);
+/* For any device, where the kernel of the tile picked cannot have its work-group: of 64 work-items. */
+extern const struct anl_cl_linear_tile anl_cl_safe_linear_tile;
+/* Of 256 work-items, or 64 if max_group is less. */
+struct anl_cl_attn_tile anl_cl_safe_attn_tile(const struct anl_cl_device *d, size_t max_group, int dvp);
+/* How many columns of o attn's registers hold at a time: 0: all. */
+int anl_cl_part_of_o(const struct anl_cl_device *d, int dvp);
 
 /* The operations. */
 #define ANL_CL_OP(op)                                                                                  \
@@ -175,6 +266,7 @@ ANL_CL_OP(linear)
 ANL_CL_OP(attn)
 ANL_CL_OP(norm)
 ANL_CL_OP(rope)
+ANL_CL_OP(qkv)
 ANL_CL_OP(embed)
 ANL_CL_OP(xent)
 #undef ANL_CL_OP

@@ -7,26 +7,17 @@
 
 #include "cl/list.h"
 
-/* Work of one launch: a fraction of a second on a slow device of the kind, since drivers kill
- * kernels that run for seconds. */
-#define LAUNCH_FMA_GPU 5e10
-#define LAUNCH_FMA_CPU 1e10
-
-#define VENDOR_NVIDIA 0x10de
-#define VENDOR_AMD 0x1002
+/* The least work of one launch, and that of a CPU: a fraction of a second on a slow one. */
+#define LAUNCH_FMA 1e10
 
 static void device_destroy(struct anl_device *device);
 
 static anl_status device_finish(struct anl_device *device)
 {
     struct anl_cl_device *d = anl_cl(device);
-    cl_int code = d->api.clFinish(d->queue);
 
-    anl_cl_collect(d, 1);
-    if (d->late)
-        code = d->late;
-    d->late = 0;
-    return code ? anl_cl_fail(d, "clFinish", code) : ANL_OK;
+    anl_cl_waited(d, "clFinish", d->api.clFinish(d->queue));
+    return anl_cl_tell_late(d);
 }
 
 /* Finds the device that params name, and makes (or retains) context and queue. Returns NULL, or
@@ -80,7 +71,7 @@ static void read_properties(struct anl_cl_device *d, anl_cl_shape shape)
 {
     struct anl_device_info *info = &d->base.info;
     int is_cpu = (get_number(d, CL_DEVICE_TYPE, 8) & CL_DEVICE_TYPE_CPU) != 0;
-    uint64_t lanes, vendor;
+    uint64_t lanes;
 
     anl_cl_device_text(&d->api, d->id, CL_DEVICE_NAME, info->name, sizeof info->name);
     anl_cl_device_text(&d->api, d->id, CL_DEVICE_VERSION, info->detail, sizeof info->detail);
@@ -93,9 +84,30 @@ static void read_properties(struct anl_cl_device *d, anl_cl_shape shape)
     d->wide = lanes >= 16;
     /* llvmpipe is a CPU, but tells of no vectors: its compiler wants one lane per work-item */
     d->cpu_shaped = shape == ANL_CL_SHAPE_CPU || (shape == ANL_CL_SHAPE_AUTO && is_cpu && lanes >= 4);
-    vendor = get_number(d, CL_DEVICE_VENDOR_ID, 4);
-    d->registers = vendor == VENDOR_NVIDIA ? 2 : vendor == VENDOR_AMD ? 1 : 0;
-    d->launch_fma = is_cpu ? LAUNCH_FMA_CPU : LAUNCH_FMA_GPU;
+    d->base.fused_tokens = d->cpu_shaped ? 0 : ANL_CL_ROW_TOKENS;
+}
+
+/* NVIDIA's own driver reports a failed kernel from clFinish and from reads, and takes its time over an
+ * event: a few are enough there to bound the queue. Others may tell in a kernel's event alone. */
+static void bound_queue(struct anl_cl_device *d)
+{
+    cl_platform_id platform = NULL;
+    char name[64] = "";
+
+    d->api.clGetDeviceInfo(d->id, CL_DEVICE_PLATFORM, sizeof platform, &platform, NULL);
+    anl_cl_platform_name(&d->api, platform, name, sizeof name);
+    d->launches_per_event = strcmp(name, "NVIDIA CUDA") ? 1 : ANL_CL_EVENTS / 8;
+}
+
+/* How much a launch may do: by the compute units' lanes and clock, unless it is a CPU. */
+static void bound_launches(struct anl_cl_device *d)
+{
+    double fma = d->tiles.launch_fma * d->base.info.threads *
+                 (double)get_number(d, CL_DEVICE_MAX_CLOCK_FREQUENCY, 4);
+
+    if (get_number(d, CL_DEVICE_TYPE, 8) & CL_DEVICE_TYPE_CPU)
+        fma = 0;
+    d->launch_fma = fma > LAUNCH_FMA ? fma : LAUNCH_FMA;
 }
 
 static void make_identity(struct anl_cl_device *d)
@@ -119,7 +131,7 @@ static const char *too_small(const struct anl_cl_device *d)
         return NULL;
     if (d->local_bytes < 32768)
         return "it has less than 32 KiB of local memory";
-    if (d->max_group < 64)
+    if (d->max_group < ANL_CL_LEAST_GROUP)
         return "its work-groups hold less than 64 work-items";
     return NULL;
 }
@@ -170,6 +182,13 @@ static anl_status set_up(struct anl_cl_device *d, const struct anl_cl_params *p)
         anl_constructor_error(context, p->error, p->error_size, "%s: %s", d->base.info.name, why);
         return ANL_E_UNSUPPORTED;
     }
+    why = anl_cl_tiles_set(d, get_number(d, CL_DEVICE_VENDOR_ID, 4), p->tiles);
+    if (why) {
+        anl_constructor_error(context, p->error, p->error_size, "tiles: %s", why);
+        return ANL_E_ARGUMENT;
+    }
+    bound_launches(d);
+    bound_queue(d);
     anl_cl_programs_init(d);
     make_identity(d);
     anl_cl_cache_load(d, p->cache, p->cache_size);
@@ -229,10 +248,8 @@ static void device_destroy(struct anl_device *device)
 {
     struct anl_cl_device *d = anl_cl(device);
 
-    if (d->queue) {
-        d->api.clFinish(d->queue);
-        anl_cl_collect(d, 1);
-    }
+    if (d->queue)
+        anl_cl_waited(d, "clFinish", d->api.clFinish(d->queue));
     anl_cl_programs_free(d);
     free_scratch(d);
     if (d->queue)
@@ -254,10 +271,13 @@ const struct anl_backend anl_cl_backend = {
     .weights_create = anl_cl_weights_create,
     .weights_destroy = anl_cl_weights_destroy,
     .cache_get = anl_cl_cache_get,
+    .tiles_get = anl_cl_tiles_get,
+    .ffn_hidden = anl_cl_ffn_hidden,
     .linear = anl_cl_linear,
     .attn = anl_cl_attn,
     .norm = anl_cl_norm,
     .rope = anl_cl_rope,
+    .qkv = anl_cl_qkv,
     .embed = anl_cl_embed,
     .xent = anl_cl_xent,
 };

@@ -9,11 +9,12 @@ anl_status anl_cl_embed(struct anl_device *device, const struct anl_embed_params
     const struct anl_cl_weights *w = (const struct anl_cl_weights *)p->table;
     int64_t n = p->out.dim[0] * anl_cl_ceil_div(w->base.k, 8);
     uint64_t size = (uint64_t)p->out.dim[0] * sizeof *p->ids;
+    int one = p->out.dim[0] == 1; /* decoding: an upload would take longer than the kernel */
     size_t group[1] = { 64 }, groups[1] = { (size_t)anl_cl_ceil_div(n, 64) };
     struct anl_cl_call c;
     char options[48];
-    cl_mem ids;
-    anl_status s = anl_cl_upload(d, p->ids, size, &ids);
+    cl_mem ids = NULL;
+    anl_status s = one ? ANL_OK : anl_cl_upload(d, p->ids, size, &ids);
 
     if (s)
         return s;
@@ -23,7 +24,8 @@ anl_status anl_cl_embed(struct anl_device *device, const struct anl_embed_params
     anl_cl_arg_mem(&c, w->scales ? w->scales : w->cells);
     anl_cl_arg_long(&c, w->np);
     anl_cl_arg_long(&c, w->kp);
-    anl_cl_arg_mem(&c, ids);
+    anl_cl_arg_mem(&c, one ? w->cells : ids);
+    anl_cl_arg_int(&c, one ? p->ids[0] : -1);
     anl_cl_arg_tensor(&c, &p->out, &p->out);
     anl_cl_arg_long(&c, w->base.k);
     anl_cl_arg_long(&c, n);

@@ -1,5 +1,5 @@
-/* cl/embed.cl: rows of a packed matrix by id: a work-item per 8 features. -DWT; -DCPU_PACK: which
- * order of cl/weights.c. */
+/* cl/embed.cl: rows of a packed matrix by id: a work-item per 8 features. A single id comes by value
+ * (one, else -1). -DWT; -DCPU_PACK: which order of cl/weights.c. */
 
 #if CPU_PACK
 /* Weight k of row n in the CPU order. */
@@ -48,13 +48,14 @@ static inline float8 row8(__global const uchar *cells, __global const uint *scal
 #endif
 
 __kernel void embed(__global const uchar *cells, __global const uint *scales, long np, long kp,
-                    __global const int *ids, __global float *out, long4 outv, long k_end, long n)
+                    __global const int *ids, int one, __global float *out, long4 outv, long k_end,
+                    long n)
 {
     const long e = get_global_id(0), groups = (k_end + 7) / 8;
     if (e >= n)
         return;
     const long t = e / groups, k = e % groups * 8, at = outv.x + t * outv.y + k;
-    const float8 v = row8(cells, scales, np, kp, ids[t], k);
+    const float8 v = row8(cells, scales, np, kp, one < 0 ? ids[t] : one, k);
     store1(out, at, 0, v.s0);
     if (k + 1 < k_end)
         store1(out, at + 1, 0, v.s1);

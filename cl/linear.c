@@ -3,17 +3,16 @@
 
 #include "cl/cl.h"
 
-#define TOTALS_BYTES (64 << 20) /* of the tiles' totals that lie in memory (see linear.cl) */
-#define ROW_TOKENS 8            /* up to this many tokens linear_row is the faster one */
+#define TOTALS_BYTES (256 << 20) /* of the tiles' totals that lie in memory (see linear.cl) */
 
-static void weights_args(struct anl_cl_call *c, const struct anl_cl_weights *w)
+void anl_cl_arg_weights(struct anl_cl_call *c, const struct anl_cl_weights *w)
 {
     anl_cl_arg_mem(c, w->cells);
     anl_cl_arg_mem(c, w->scales ? w->scales : w->cells);
     anl_cl_arg_long(c, w->np);
 }
 
-static void tensor_args(struct anl_cl_call *c, const struct anl_linear_params *p)
+void anl_cl_arg_linear(struct anl_cl_call *c, const struct anl_linear_params *p)
 {
     anl_cl_arg_tensor(c, &p->x, &p->x);
     anl_cl_arg_tensor(c, &p->out, &p->out);
@@ -51,9 +50,9 @@ static anl_status run_cpu(struct anl_cl_device *d, const struct anl_linear_param
         struct anl_cl_call c;
 
         anl_cl_begin(&c, d, ANL_CL_LINEAR_CPU, options, "linear_cpu");
-        weights_args(&c, w);
+        anl_cl_arg_weights(&c, w);
         anl_cl_arg_long(&c, w->kp);
-        tensor_args(&c, p);
+        anl_cl_arg_linear(&c, p);
         anl_cl_arg_long(&c, t);
         anl_cl_arg_long(&c, t1);
         anl_cl_arg_long(&c, p->w->n);
@@ -63,75 +62,83 @@ static anl_status run_cpu(struct anl_cl_device *d, const struct anl_linear_param
     return s;
 }
 
-static anl_status run_row(struct anl_cl_device *d, const struct anl_linear_params *p)
+/* Are all that a plain epilogue reads and writes at multiples of 16 bytes? */
+static int aligned(const struct anl_linear_params *p)
 {
-    const struct anl_cl_weights *w = (const struct anl_cl_weights *)p->w;
-    size_t nx = 32, sy = 1;
-    size_t groups[2] = { 0, (size_t)p->x.dim[0] }, group[2];
-    struct anl_cl_call c;
-    char options[96];
-
-    while (sy < 8 && (int64_t)sy * 512 < p->w->k && 2 * sy * nx <= d->max_group)
-        sy *= 2;
-    groups[0] = (size_t)anl_cl_ceil_div(p->w->n, (int64_t)nx);
-    group[0] = nx;
-    group[1] = sy;
-    snprintf(options, sizeof options, "-DWT=%d -DNX=%d -DSY=%d", (int)p->w->dtype, (int)nx, (int)sy);
-    anl_cl_begin(&c, d, ANL_CL_LINEAR_ROW, options, "linear_row");
-    weights_args(&c, w);
-    tensor_args(&c, p);
-    anl_cl_arg_long(&c, p->w->n);
-    anl_cl_arg_long(&c, p->w->k);
-    return anl_cl_launch(&c, 2, groups, group);
+    return anl_cl_aligned(&p->x) && anl_cl_aligned(&p->out) &&
+           (!p->bias.buffer || anl_cl_aligned(&p->bias)) &&
+           (!p->residual.buffer || anl_cl_aligned(&p->residual));
 }
 
-/* Side of a work-group's tile: the largest that still gives every compute unit some. With few
- * registers the 8 x 8 of a 128 tile would be spilled. */
-static int pick_tile(const struct anl_cl_device *d, int64_t tokens, int64_t n)
+static int items(const struct anl_cl_linear_tile *t)
 {
-    int64_t want = 2 * (int64_t)d->base.info.threads;
+    return t->bm / t->tm * (t->bn / t->tn);
+}
 
-    if (d->max_group < 256)
-        return 32;
-    if (d->registers && anl_cl_ceil_div(tokens, 128) * anl_cl_ceil_div(n, 128) >= want)
-        return 128;
-    return anl_cl_ceil_div(tokens, 64) * anl_cl_ceil_div(n, 64) >= want ? 64 : 32;
+static int is_plain(const struct anl_linear_params *p, const struct anl_cl_linear_tile *t)
+{
+    return p->act == ANL_ACT_NONE && !p->gate.buffer && t->tm * t->tn <= 32;
+}
+
+static void tile_options(const struct anl_cl_device *d, char *options, size_t size,
+                         const struct anl_linear_params *p, const struct anl_cl_linear_tile *t)
+{
+    snprintf(options, size,
+             "-DWT=%d -DBM=%d -DBN=%d -DTM=%d -DTN=%d -DBK=%d -DUK=%d -DPLAIN=%d -DALIGNED=%d -DFEW=%d",
+             (int)p->w->dtype, t->bm, t->bn, t->tm, t->tn, t->bk, t->uk, is_plain(p, t), aligned(p),
+             d->tiles.few_registers);
+}
+
+/* The tile that suits the product, or the safe one if its kernel cannot have so many work-items. */
+static struct anl_cl_linear_tile pick_tile(struct anl_cl_device *d, const struct anl_linear_params *p,
+                                           char *options, size_t size)
+{
+    struct anl_cl_linear_tile t = anl_cl_pick_linear_tile(d, p->x.dim[0], p->w->n, p->w->k);
+    struct anl_cl_call c;
+
+    tile_options(d, options, size, p, &t);
+    anl_cl_begin(&c, d, ANL_CL_LINEAR_TILE, options, "linear_tile");
+    if (anl_cl_fits(&c, (size_t)items(&t)))
+        return t;
+    tile_options(d, options, size, p, &anl_cl_safe_linear_tile);
+    return anl_cl_safe_linear_tile;
 }
 
 static anl_status run_tile(struct anl_cl_device *d, const struct anl_linear_params *p)
 {
     const struct anl_cl_weights *w = (const struct anl_cl_weights *)p->w;
-    int64_t t_end = p->x.dim[0], bm = pick_tile(d, t_end, p->w->n), tm = bm == 128 ? 8 : 4;
-    int64_t across = anl_cl_ceil_div(p->w->n, bm);
-    int64_t step = launch_tokens(d, p->w, bm), fit = TOTALS_BYTES / (across * bm * 4) / bm * bm;
-    size_t group[1] = { (size_t)(bm / tm * (bm / tm)) };
-    char options[96];
-    cl_mem total;
-    anl_status s;
+    char options[160];
+    const struct anl_cl_linear_tile tile = pick_tile(d, p, options, sizeof options);
+    int64_t t_end = p->x.dim[0], across = anl_cl_ceil_div(p->w->n, tile.bn);
+    int64_t step = launch_tokens(d, p->w, tile.bm);
+    int64_t fit = TOTALS_BYTES / (across * tile.bn * 4) / tile.bm * tile.bm;
+    int has_totals = !is_plain(p, &tile) || p->w->k > 512; /* else the kernel touches none */
+    size_t group[2] = { (size_t)items(&tile), 1 };
+    cl_mem total = w->cells;
+    anl_status s = ANL_OK;
 
-    if (fit < bm)
-        fit = bm;
-    step = step < fit ? step : fit;
+    if (fit < tile.bm)
+        fit = tile.bm;
+    if (has_totals && step > fit)
+        step = fit;
     if (step > t_end)
-        step = anl_cl_ceil_div(t_end, bm) * bm;
-    s = anl_cl_scratch(d, 0, (uint64_t)(across * bm * step * 4), &total);
-    snprintf(options, sizeof options, "-DWT=%d -DBM=%d -DTM=%d -DALIGNED=%d", (int)p->w->dtype, (int)bm,
-             (int)tm, anl_cl_aligned(&p->x));
+        step = anl_cl_ceil_div(t_end, tile.bm) * tile.bm;
+    if (has_totals)
+        s = anl_cl_scratch(d, 0, (uint64_t)(across * tile.bn * step * 4), &total);
     for (int64_t t = 0; !s && t < t_end; t += step) {
         int64_t t1 = t + step < t_end ? t + step : t_end;
-        size_t groups[2] = { (size_t)across, (size_t)anl_cl_ceil_div(t1 - t, bm) };
-        size_t group2[2] = { group[0], 1 };
+        size_t groups[2] = { (size_t)across, (size_t)anl_cl_ceil_div(t1 - t, tile.bm) };
         struct anl_cl_call c;
 
         anl_cl_begin(&c, d, ANL_CL_LINEAR_TILE, options, "linear_tile");
-        weights_args(&c, w);
-        tensor_args(&c, p);
+        anl_cl_arg_weights(&c, w);
+        anl_cl_arg_linear(&c, p);
         anl_cl_arg_mem(&c, total);
         anl_cl_arg_long(&c, t);
         anl_cl_arg_long(&c, t1);
         anl_cl_arg_long(&c, p->w->n);
         anl_cl_arg_long(&c, p->w->k);
-        s = anl_cl_launch(&c, 2, groups, group2);
+        s = anl_cl_launch(&c, 2, groups, group);
     }
     return s;
 }
@@ -142,5 +149,5 @@ anl_status anl_cl_linear(struct anl_device *device, const struct anl_linear_para
 
     if (d->cpu_shaped)
         return run_cpu(d, params);
-    return params->x.dim[0] <= ROW_TOKENS ? run_row(d, params) : run_tile(d, params);
+    return params->x.dim[0] <= ANL_CL_ROW_TOKENS ? anl_cl_linear_row(d, params) : run_tile(d, params);
 }

@@ -40,7 +40,7 @@ void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device
     copy_info(out, size, text);
 }
 
-static void platform_name(const struct anl_cl_api *api, cl_platform_id id, char *out, size_t size)
+void anl_cl_platform_name(const struct anl_cl_api *api, cl_platform_id id, char *out, size_t size)
 {
     char text[512] = "";
 
@@ -84,9 +84,10 @@ anl_status anl_cl_list(void *(*get_symbol)(void *user, const char *name), void *
                 continue;
             e->platform = p;
             e->device = i;
-            platform_name(&api, platforms[p], e->platform_name, sizeof e->platform_name);
+            anl_cl_platform_name(&api, platforms[p], e->platform_name, sizeof e->platform_name);
             anl_cl_device_text(&api, devices[i], CL_DEVICE_NAME, e->name, sizeof e->name);
             anl_cl_device_text(&api, devices[i], CL_DEVICE_VERSION, e->version, sizeof e->version);
+            anl_cl_device_text(&api, devices[i], CL_DRIVER_VERSION, e->driver, sizeof e->driver);
         }
     }
     if (*count)

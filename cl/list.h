@@ -13,5 +13,6 @@ int anl_cl_devices(const struct anl_cl_api *api, cl_platform_id platform, cl_dev
 /* A device's text property, cut to size; "" if the driver does not tell. */
 void anl_cl_device_text(const struct anl_cl_api *api, cl_device_id id, cl_device_info what, char *out,
                         size_t size);
+void anl_cl_platform_name(const struct anl_cl_api *api, cl_platform_id id, char *out, size_t size);
 
 #endif

@@ -12,10 +12,14 @@ anl_status anl_cl_norm(struct anl_device *device, const struct anl_norm_params *
 
     if (p->x.dim[1] > 2048 && d->max_group >= 256)
         threads = 256;
+    for (;; threads = 64) {
+        snprintf(options, sizeof options, d->cpu_shaped ? "-DVW=16" : "-DNT=%d", (int)threads);
+        anl_cl_begin(&c, d, ANL_CL_NORM, options, "norm");
+        if (d->cpu_shaped || threads == 64 || anl_cl_fits(&c, threads))
+            break;
+    }
     if (!d->cpu_shaped)
         group[0] = threads;
-    snprintf(options, sizeof options, d->cpu_shaped ? "-DVW=16" : "-DNT=%d", (int)threads);
-    anl_cl_begin(&c, d, ANL_CL_NORM, options, "norm");
     anl_cl_arg_tensor(&c, &p->x, &p->x);
     anl_cl_arg_tensor(&c, &p->w, &p->x);
     anl_cl_arg_tensor(&c, &p->out, &p->x);

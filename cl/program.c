@@ -15,10 +15,14 @@
 static const char *const parts[ANL_CL_UNITS][MAX_PARTS] = {
     [ANL_CL_LINEAR_TILE] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue",
                              "linear" },
-    [ANL_CL_LINEAR_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue",
+    [ANL_CL_LINEAR_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue", "row",
                             "linear_row" },
+    [ANL_CL_FFN_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "epilogue", "row",
+                         "ffn_row" },
+    [ANL_CL_QKV_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "row", "qkv_row" },
     [ANL_CL_LINEAR_CPU] = { "vec", "num", "elem", "narrow", "tensor", "epilogue", "linear_cpu" },
     [ANL_CL_ATTN_TILE] = { "vec", "num", "softmax", "narrow", "tensor", "attn" },
+    [ANL_CL_ATTN_SCAN] = { "vec", "num", "softmax", "narrow", "tensor", "attn_scan" },
     [ANL_CL_ATTN_ROW] = { "vec", "num", "softmax", "narrow", "tensor", "attn_row" },
     [ANL_CL_ATTN_CPU] = { "vec", "num", "softmax", "narrow", "tensor", "attn_cpu" },
     [ANL_CL_ATTN_END] = { "vec", "num", "softmax", "narrow", "tensor", "attn_end" },
@@ -67,8 +71,12 @@ void anl_cl_programs_free(struct anl_cl_device *d)
     while (d->programs) {
         struct anl_cl_program *p = d->programs;
         d->programs = p->next;
-        for (int i = 0; i < p->n_kernels; i++)
-            d->api.clReleaseKernel(p->kernels[i].handle);
+        while (p->kernels) {
+            struct anl_cl_kernel *k = p->kernels;
+            p->kernels = k->next;
+            d->api.clReleaseKernel(k->handle);
+            anl_context_free(d->base.context, k);
+        }
         if (p->handle)
             d->api.clReleaseProgram(p->handle);
         anl_context_free(d->base.context, p);
@@ -161,25 +169,44 @@ static anl_status find_program(struct anl_cl_device *d, enum anl_cl_unit unit, c
 }
 
 anl_status anl_cl_kernel(struct anl_cl_device *d, enum anl_cl_unit unit, const char *options,
-                         const char *name, cl_kernel *out)
+                         const char *name, struct anl_cl_kernel **out)
 {
     struct anl_cl_program *p;
+    struct anl_cl_kernel *k;
     anl_status s = find_program(d, unit, options, &p);
     cl_int code;
 
     if (s)
         return s;
-    for (int i = 0; i < p->n_kernels; i++)
-        if (!strcmp(p->kernels[i].name, name)) {
-            *out = p->kernels[i].handle;
+    for (k = p->kernels; k; k = k->next)
+        if (!strcmp(k->name, name)) {
+            *out = k;
             return ANL_OK;
         }
-    if (p->n_kernels == ANL_CL_KERNELS)
-        return anl_fail(&d->base, ANL_E_UNSUPPORTED, "too many kernels in a program");
-    *out = d->api.clCreateKernel(p->handle, name, &code);
-    if (!*out)
+    k = anl_context_alloc(d->base.context, sizeof *k, 64);
+    if (!k)
+        return anl_fail(&d->base, ANL_E_MEMORY, "a kernel's handle: out of memory");
+    *k = (struct anl_cl_kernel){ .next = p->kernels, .name = name };
+    k->handle = d->api.clCreateKernel(p->handle, name, &code);
+    if (!k->handle) {
+        anl_context_free(d->base.context, k);
         return anl_cl_fail(d, name, code);
-    p->kernels[p->n_kernels].name = name;
-    p->kernels[p->n_kernels++].handle = *out;
+    }
+    code = d->api.clGetKernelWorkGroupInfo(k->handle, d->id, CL_KERNEL_WORK_GROUP_SIZE,
+                                           sizeof k->max_group, &k->max_group, NULL);
+    /* Mesa 22.3 answers with the width of a SIMD register and takes more: with less than the least a
+     * kernel cannot run at all, and then the launch will say so */
+    if (code || k->max_group < ANL_CL_LEAST_GROUP)
+        k->max_group = d->max_group;
+    p->kernels = k;
+    *out = k;
     return ANL_OK;
+}
+
+anl_status anl_cl_ready(struct anl_cl_device *d, enum anl_cl_unit unit, const char *options,
+                        const char *name)
+{
+    struct anl_cl_kernel *k;
+
+    return anl_cl_kernel(d, unit, options, name, &k);
 }

@@ -32,6 +32,14 @@ static inline vf canon(vf x)
 }
 
 #if VW == 1
+/* 0 for any x from 0 to 2^62, which compilers do not know. Where registers are few, a work-item's number
+ * is taken with it anew in every round of a loop, x being what the round is about: all that follows from
+ * the number would else be computed before the loop, and spilled in it. */
+static inline int anew(long x)
+{
+    return (int)(x >> 62);
+}
+
 static inline float load1(__global const float *p, long i, int type)
 {
     return type == 0 ? p[i] : widen(((__global const ushort *)p)[i], type);
@@ -81,12 +89,52 @@ static inline float8 load8(__global const float *p, long i, int n, int type)
     return r;
 }
 
+/* Elements i to i + 3, of which n are there; the rest is 0. */
+static inline float4 load4(__global const float *p, long i, int n, int type)
+{
+    float4 r = (float4)(0.0f);
+    if (n >= 4) {
+#if ALIGNED
+        if (type == 0)
+            return *(__global const float4 *)(p + i);
+#endif
+        return (float4)(load1(p, i, type), load1(p, i + 1, type), load1(p, i + 2, type),
+                        load1(p, i + 3, type));
+    }
+    if (n > 0)
+        r.x = load1(p, i, type);
+    if (n > 1)
+        r.y = load1(p, i + 1, type);
+    if (n > 2)
+        r.z = load1(p, i + 2, type);
+    return r;
+}
+
 static inline void store1(__global float *p, long i, int type, float x)
 {
     if (type == 0)
         p[i] = canon(x);
     else
         ((__global ushort *)p)[i] = (ushort)narrow(x, type);
+}
+
+/* Elements i to i + 3, of which n are there. */
+static inline void store4(__global float *p, long i, int n, int type, float4 x)
+{
+#if ALIGNED
+    if (n >= 4 && type == 0) {
+        *(__global float4 *)(p + i) = (float4)(canon(x.x), canon(x.y), canon(x.z), canon(x.w));
+        return;
+    }
+#endif
+    if (n > 0)
+        store1(p, i, type, x.x);
+    if (n > 1)
+        store1(p, i + 1, type, x.y);
+    if (n > 2)
+        store1(p, i + 2, type, x.z);
+    if (n > 3)
+        store1(p, i + 3, type, x.w);
 }
 #else
 /* Elements i to i + 15, of which n are there; the rest is 0. */

@@ -88,12 +88,8 @@ static void pack_row(const struct packer *w, int64_t n)
 static anl_status send(struct anl_cl_device *d, const void *data, uint64_t size, cl_mem *out)
 {
     anl_status s = anl_cl_alloc(d, size, ANL_FOR_WEIGHTS, out);
-    cl_int code;
 
-    if (s)
-        return s;
-    code = d->api.clEnqueueWriteBuffer(d->queue, *out, CL_TRUE, 0, (size_t)size, data, 0, NULL, NULL);
-    return code ? anl_cl_fail(d, "clEnqueueWriteBuffer", code) : ANL_OK;
+    return s ? s : anl_cl_write(d, *out, 0, data, size);
 }
 
 static uint64_t cell_bytes(const struct anl_cl_weights *w)

@@ -30,6 +30,8 @@ anl_status anl_cl_xent(struct anl_device *device, const struct anl_xent_params *
     if (!s)
         s = anl_cl_upload(d, p->targets, size, &targets);
     if (!s)
+        s = anl_cl_ready(d, ANL_CL_XENT, options, "xent_end");
+    if (!s)
         s = spans_of(d, p, spans, options, state);
     if (!s) {
         anl_cl_begin(&c, d, ANL_CL_XENT, options, "xent_end");

@@ -25,6 +25,7 @@ anl_status anl_device_create_law(struct anl_context *context, struct anl_device 
     d = anl_device_alloc(context, sizeof *d, backend);
     if (!d)
         return ANL_E_MEMORY;
+    d->fused_tokens = INT64_MAX;
     d->info.threads = 1;
     d->info.unified = 1;
     snprintf(d->info.name, sizeof d->info.name, "law");

@@ -14,12 +14,10 @@ static float row_times(const struct anl_weights *weights, int64_t n, const float
     return law_contract(x, w->value + n * weights->k, weights->k);
 }
 
-__attribute__((noinline)) static void run(const struct anl_ffn_params *p, float *hidden)
+__attribute__((noinline)) static void run(const struct anl_ffn_params *p, float *hidden, float *normed)
 {
-    const float *x = anl_host_ptr(&p->x);
-
     for (int64_t t = 0; t < p->x.dim[0]; t++) {
-        const float *row = x + t * p->x.stride[0];
+        const float *row = law_norm_row(&p->x, &p->norm, p->eps, t, normed);
 
         for (int64_t n = 0; n < p->up->n; n++) {
             float up = bias_at(&p->up_bias, n, row_times(p->up, n, row));
@@ -41,18 +39,15 @@ __attribute__((noinline)) static void run(const struct anl_ffn_params *p, float 
 
 anl_status LAW(ffn)(struct anl_device *device, const struct anl_ffn_params *params)
 {
-    size_t bytes = (size_t)params->up->n * sizeof(float);
-    float *hidden = anl_context_alloc(device->context, bytes, 64);
+    int64_t dff = params->up->n, all = dff + params->x.dim[1];
+    float *hidden = law_alloc(device, all);
     struct law_fpenv env;
 
     if (!hidden)
-        return anl_fail(device, ANL_E_MEMORY, "anl_ffn: a hidden row of %zu bytes: out of memory",
-                        bytes);
-    anl_account(device, ANL_FOR_SCRATCH, (int64_t)bytes);
+        return ANL_E_MEMORY;
     env = law_fpenv_enter();
-    run(params, hidden);
+    run(params, hidden, hidden + dff);
     law_fpenv_leave(env);
-    anl_account(device, ANL_FOR_SCRATCH, -(int64_t)bytes);
-    anl_context_free(device->context, hidden);
+    law_free(device, hidden, all);
     return ANL_OK;
 }

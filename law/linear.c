@@ -15,23 +15,29 @@ static float epilogue(const struct anl_linear_params *p, int64_t t, int64_t n, f
     return residual ? v + r : v;
 }
 
-__attribute__((noinline)) static void run(const struct anl_linear_params *p)
+__attribute__((noinline)) static void run(const struct anl_linear_params *p, float *normed)
 {
     const struct law_weights *w = (const struct law_weights *)p->w;
-    const float *x = anl_host_ptr(&p->x);
 
-    for (int64_t t = 0; t < p->x.dim[0]; t++)
+    for (int64_t t = 0; t < p->x.dim[0]; t++) {
+        const float *x = law_norm_row(&p->x, &p->norm, p->eps, t, normed);
         for (int64_t n = 0; n < w->base.n; n++) {
-            float v = law_contract(x + t * p->x.stride[0], w->value + n * w->base.k, w->base.k);
+            float v = law_contract(x, w->value + n * w->base.k, w->base.k);
             law_store(&p->out, t * p->out.stride[0] + n, epilogue(p, t, n, v));
         }
+    }
 }
 
 anl_status LAW(linear)(struct anl_device *device, const struct anl_linear_params *params)
 {
-    struct law_fpenv env = law_fpenv_enter();
-    (void)device;
-    run(params);
+    float *normed = law_alloc(device, params->w->k);
+    struct law_fpenv env;
+
+    if (!normed)
+        return ANL_E_MEMORY;
+    env = law_fpenv_enter();
+    run(params, normed);
     law_fpenv_leave(env);
+    law_free(device, normed, params->w->k);
     return ANL_OK;
 }

@@ -1,18 +1,6 @@
 /* law/rope.c: rotary embedding, one pair after another. */
 #include "law/law.h"
 
-/* cos and sin of the pair's angle at a position: the two tables' angles added. */
-static void angle(const struct anl_rope_table *table, int64_t position, int64_t i, float *c,
-                  float *s)
-{
-    int64_t half = table->dims / 2;
-    const float *a = (const float *)table->coarse->host + (position / 512 * half + i) * 2;
-    const float *b = (const float *)table->fine->host + (position % 512 * half + i) * 2;
-
-    *c = v_fma(a[0], b[0], -(a[1] * b[1]));
-    *s = v_fma(a[1], b[0], a[0] * b[1]);
-}
-
 __attribute__((noinline)) static void run(const struct anl_rope_params *p)
 {
     int64_t half = p->table->dims / 2;
@@ -28,7 +16,7 @@ __attribute__((noinline)) static void run(const struct anl_rope_params *p)
                 int64_t i2 = p->pairs == ANL_ROPE_HALF ? i + half : 2 * i + 1;
                 float c, s, x1 = in[i1], x2 = in[i2];
 
-                angle(p->table, p->position + t, i, &c, &s);
+                law_rope_angle(p->table, p->position + t, i, &c, &s);
                 law_store(&p->out, out + i1, v_fma(x1, c, -(x2 * s)));
                 law_store(&p->out, out + i2, v_fma(x2, c, x1 * s));
             }

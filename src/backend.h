@@ -10,7 +10,7 @@
 #include <annulet/annulet.h>
 
 /* The list of operations: one row across the house each. */
-#define ANL_OPS(X) X(linear) X(attn) X(norm) X(rope) X(ffn) X(embed) X(xent)
+#define ANL_OPS(X) X(linear) X(attn) X(norm) X(rope) X(ffn) X(qkv) X(embed) X(xent)
 
 enum anl_purpose { ANL_FOR_TENSORS = 0, ANL_FOR_WEIGHTS, ANL_FOR_SCRATCH };
 
@@ -23,6 +23,8 @@ struct anl_device {
     struct anl_context *context;
     struct anl_device_info info;
     struct anl_memory memory;
+    uint64_t launches; /* of kernels, so far */
+    int64_t fused_tokens; /* up to so many tokens qkv, and linear with a norm, go to it whole */
     long pid; /* of the process that made it */
     /* The hidden tile of a composed operation; grows, never shrinks; goes with the device. */
     struct anl_buffer *scratch;
@@ -69,7 +71,14 @@ struct anl_backend {
     void (*weights_destroy)(struct anl_weights *weights);
     /* NULL: the backend builds no programs. */
     anl_status (*cache_get)(struct anl_device *device, void *data, size_t capacity, size_t *needed);
-    /* An operation's own function; ffn may be NULL: src/ffn.c composes it of linear then. */
+    /* NULL: there are no tiles to choose from. */
+    anl_status (*tiles_get)(struct anl_device *device, char *text, size_t capacity, size_t *needed);
+    /* The hidden layer, f32 [T, DFF], of x, T <= fused_tokens of the params' tokens, its norm included;
+     * or NULL: src/ffn.c composes it. */
+    anl_status (*ffn_hidden)(struct anl_device *device, const struct anl_ffn_params *params,
+                             const struct anl_tensor *x, const struct anl_tensor *hidden);
+    /* An operation's own function; ffn and qkv may be NULL: src composes them of others then. qkv, and
+     * linear with a norm, meet up to fused_tokens tokens only. */
 #define ANL_OP_FIELD(op) \
     anl_status (*op)(struct anl_device * device, const struct anl_##op##_params *params);
     ANL_OPS(ANL_OP_FIELD)

@@ -1,4 +1,5 @@
 /* src/check.c: checks tensors against what an operation expects of them. */
+#include <math.h>
 #include <stdio.h>
 
 #include "src/internal.h"
@@ -89,5 +90,22 @@ anl_status anl_check(struct anl_device *device, const char *op, const struct anl
         if (s)
             return s;
     }
+    return ANL_OK;
+}
+
+anl_status anl_check_norm(struct anl_device *device, const char *op, const struct anl_tensor *norm,
+                          float eps, int64_t dm)
+{
+    const struct anl_expect e = { "norm", norm, 1, { dm }, 1, ANL_T_F32, 0 };
+    anl_status s = anl_check(device, op, &e, 1);
+
+    if (s || !norm->buffer)
+        return s;
+    if (!(eps >= 0x1p-100f) || isinf(eps))
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: eps is %g: 2^-100 or more is needed", op,
+                        (double)eps);
+    if (dm > INT64_C(1) << 24)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: a norm of %lld features: at most 2^24", op,
+                        (long long)dm);
     return ANL_OK;
 }

@@ -46,6 +46,11 @@ void anl_device_get_memory(const struct anl_device *device, struct anl_memory *o
     *out = device->memory;
 }
 
+uint64_t anl_device_launches(const struct anl_device *device)
+{
+    return device->launches;
+}
+
 void anl_device_memory_reset_peak(struct anl_device *device)
 {
     device->memory.peak = device->memory.live;
@@ -65,6 +70,18 @@ anl_status anl_device_cache_get(struct anl_device *device, void *data, size_t ca
         return s;
     *needed = 0;
     return device->backend->cache_get ? device->backend->cache_get(device, data, capacity, needed)
+                                      : ANL_OK;
+}
+
+anl_status anl_device_tiles_get(struct anl_device *device, char *text, size_t capacity, size_t *needed)
+{
+    anl_status s = anl_enter(device, "anl_device_tiles_get", NULL, 0);
+    if (s)
+        return s;
+    if (!needed)
+        return anl_fail(device, ANL_E_ARGUMENT, "anl_device_tiles_get: needed is NULL");
+    *needed = 0;
+    return device->backend->tiles_get ? device->backend->tiles_get(device, text, capacity, needed)
                                       : ANL_OK;
 }
 

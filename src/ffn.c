@@ -3,14 +3,11 @@
  * bits are those of the parts whatever the tile. */
 #include "src/internal.h"
 
-/* Enough rows to fill a matrix product, few enough to stay small beside the model. */
-#define DEFAULT_ROWS_HOST 512
-#define DEFAULT_ROWS_CL 1024
-
 static anl_status check(struct anl_device *device, const struct anl_ffn_params *p)
 {
     const char *op = "anl_ffn";
     int64_t t = p->x.dim[0], dm = p->x.dim[1];
+    anl_status s;
 
     if (!p->up || !p->down)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: %s is NULL", op, p->up ? "down" : "up");
@@ -34,60 +31,63 @@ static anl_status check(struct anl_device *device, const struct anl_ffn_params *
             { "residual", &p->residual, 2, { t, dm }, 1, ANL_T_F32, 0 },
             { "out", &p->out, 2, { t, dm }, 0, ANL_T_FLOATS, 1 },
         };
-        return anl_check(device, op, e, sizeof e / sizeof *e);
+        s = anl_check(device, op, e, sizeof e / sizeof *e);
     }
+    return s ? s : anl_check_norm(device, op, &p->norm, p->eps, dm);
 }
 
-static int64_t tile_rows(const struct anl_device *device, const struct anl_ffn_params *p)
+/* Scratch of a token: its hidden and, after all hidden ones of the tile, its normed x. */
+static uint64_t row_bytes(const struct anl_ffn_params *p)
 {
-    int64_t rows = device->info.backend == ANL_CL ? DEFAULT_ROWS_CL : DEFAULT_ROWS_HOST;
-    uint64_t row_bytes = (uint64_t)p->up->n * sizeof(float);
-
-    if (p->scratch_limit) {
-        uint64_t fit = p->scratch_limit / row_bytes;
-        rows = fit < 1 ? 1 : fit < (uint64_t)p->x.dim[0] ? (int64_t)fit : p->x.dim[0];
-    }
-    return rows < p->x.dim[0] ? rows : p->x.dim[0];
+    return (uint64_t)(p->up->n + (p->norm.buffer ? p->x.dim[1] : 0)) * sizeof(float);
 }
 
 uint64_t anl_ffn_scratch(struct anl_device *device, const struct anl_ffn_params *params)
 {
     if (anl_enter(device, "anl_ffn_scratch", params, sizeof *params) || check(device, params))
         return 0;
-    return (uint64_t)tile_rows(device, params) * (uint64_t)params->up->n * sizeof(float);
+    return (uint64_t)anl_tile_rows(device, row_bytes(params), params->scratch_limit,
+                                   params->x.dim[0]) * row_bytes(params);
 }
 
-/* n rows of a [T, X] view from row t on; absent stays absent. */
-static struct anl_tensor rows_of(struct anl_tensor v, int64_t t, int64_t n)
+/* up, and gate onto it. */
+static anl_status compose_hidden(struct anl_device *device, const struct anl_ffn_params *p,
+                                 const struct anl_tensor *x, const struct anl_tensor *hidden)
 {
-    if (v.buffer) {
-        v.offset += (uint64_t)(t * v.stride[0]) * (v.dtype == ANL_F32 ? 4u : 2u);
-        v.dim[0] = n;
-    }
-    return v;
+    struct anl_linear_params up = { .size = sizeof up, .x = *x, .norm = p->norm, .eps = p->eps,
+                                    .w = p->up, .bias = p->up_bias,
+                                    .act = p->gate ? ANL_ACT_NONE : p->act, .out = *hidden };
+    struct anl_linear_params gate;
+    anl_status s = anl_norm_x(device, &up.x, &up.norm, p->eps, hidden->buffer,
+                              (uint64_t)(hidden->dim[0] * hidden->dim[1]) * sizeof(float));
+
+    if (!s)
+        s = device->backend->linear(device, &up);
+    if (s || !p->gate)
+        return s;
+    gate = up;
+    gate.w = p->gate;
+    gate.bias = p->gate_bias;
+    gate.act = p->act;
+    gate.gate = *hidden;
+    return device->backend->linear(device, &gate);
 }
 
-/* Tokens [t, t + n): up, gate onto it, down. hidden: [n, DFF]. */
+/* Tokens [t, t + n): the hidden layer, then down. */
 static anl_status one_tile(struct anl_device *device, const struct anl_ffn_params *p, int64_t t,
-                           int64_t n, struct anl_tensor hidden)
+                           int64_t n, struct anl_buffer *scratch)
 {
     const struct anl_backend *be = device->backend;
-    struct anl_linear_params up = { .size = sizeof up, .x = rows_of(p->x, t, n), .w = p->up,
-                                    .bias = p->up_bias, .out = hidden };
-    struct anl_linear_params gate = { .size = sizeof gate, .x = up.x, .w = p->gate,
-                                      .bias = p->gate_bias, .act = p->act, .gate = hidden,
-                                      .out = hidden };
+    struct anl_tensor x = anl_rows(p->x, t, n);
+    struct anl_tensor hidden = anl_tensor_2d(scratch, 0, ANL_F32, n, p->up->n);
     struct anl_linear_params down = { .size = sizeof down, .x = hidden, .w = p->down,
                                       .bias = p->down_bias,
-                                      .residual = rows_of(p->residual, t, n),
-                                      .out = rows_of(p->out, t, n) };
-    anl_status s;
+                                      .residual = anl_rows(p->residual, t, n),
+                                      .out = anl_rows(p->out, t, n) };
+    int fused = be->ffn_hidden && n <= device->fused_tokens;
+    anl_status s = fused ? be->ffn_hidden(device, p, &x, &hidden)
+                         : compose_hidden(device, p, &x, &hidden);
 
-    if (!p->gate)
-        up.act = p->act;
-    s = be->linear(device, &up);
-    if (!s && p->gate)
-        s = be->linear(device, &gate);
     return s ? s : be->linear(device, &down);
 }
 
@@ -103,12 +103,9 @@ anl_status anl_ffn(struct anl_device *device, const struct anl_ffn_params *param
         return s;
     if (device->backend->ffn)
         return device->backend->ffn(device, params);
-    rows = tile_rows(device, params);
-    s = anl_scratch(device, (uint64_t)rows * (uint64_t)params->up->n * sizeof(float), &scratch);
-    for (int64_t i = 0; !s && i < t; i += rows) {
-        int64_t n = rows < t - i ? rows : t - i;
-        s = one_tile(device, params, i, n,
-                     anl_tensor_2d(scratch, 0, ANL_F32, n, params->up->n));
-    }
+    rows = anl_tile_rows(device, row_bytes(params), params->scratch_limit, t);
+    s = anl_scratch(device, (uint64_t)rows * row_bytes(params), &scratch);
+    for (int64_t i = 0; !s && i < t; i += rows)
+        s = one_tile(device, params, i, rows < t - i ? rows : t - i, scratch);
     return s;
 }

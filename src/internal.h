@@ -26,7 +26,23 @@ struct anl_expect {
 anl_status anl_check(struct anl_device *device, const char *op, const struct anl_expect *expect,
                      int n);
 
+/* The norm's weights (which may be absent) and eps that come with an x of dm features. */
+anl_status anl_check_norm(struct anl_device *device, const char *op, const struct anl_tensor *norm,
+                          float eps, int64_t dm);
+
 /* The device's scratch buffer, of at least size bytes. */
 anl_status anl_scratch(struct anl_device *device, uint64_t size, struct anl_buffer **out);
+
+/* What composed operations share (src/compose.c). They go tile by tile: so many of t tokens at a time
+ * that row_bytes each of scratch keep limit, or, with limit 0, suit the device; at least one. */
+int64_t anl_tile_rows(const struct anl_device *device, uint64_t row_bytes, uint64_t limit, int64_t t);
+
+/* Tokens [t, t + n) of a view whose first dimension is tokens; absent stays absent. */
+struct anl_tensor anl_rows(struct anl_tensor v, int64_t t, int64_t n);
+
+/* What the backend's linear is to read for x: x itself, or x normed into scratch at byte offset at,
+ * where there is a norm that linear does not take. *norm becomes absent then. */
+anl_status anl_norm_x(struct anl_device *device, struct anl_tensor *x, struct anl_tensor *norm,
+                      float eps, struct anl_buffer *scratch, uint64_t at);
 
 #endif

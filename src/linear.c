@@ -1,14 +1,13 @@
-/* src/linear.c: anl_linear(): checks, then the backend. */
+/* src/linear.c: anl_linear(): checks, then the backend; a norm that the backend does not take as a part
+ * of it comes first, for a tile of tokens at a time. */
 #include "src/internal.h"
 
-anl_status anl_linear(struct anl_device *device, const struct anl_linear_params *params)
+static anl_status check(struct anl_device *device, const struct anl_linear_params *params)
 {
     const char *op = "anl_linear";
-    anl_status s = anl_enter(device, op, params, sizeof *params);
+    anl_status s;
     int64_t t, n;
 
-    if (s)
-        return s;
     if (!params->w)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: w is NULL", op);
     if (params->w->device != device)
@@ -27,7 +26,42 @@ anl_status anl_linear(struct anl_device *device, const struct anl_linear_params 
         };
         s = anl_check(device, op, e, sizeof e / sizeof *e);
     }
-    if (s || t == 0)
+    return s ? s : anl_check_norm(device, op, &params->norm, params->eps, params->w->k);
+}
+
+/* Tokens [t, t + n), normed into scratch. */
+static anl_status one_tile(struct anl_device *device, const struct anl_linear_params *params, int64_t t,
+                           int64_t n, struct anl_buffer *scratch)
+{
+    struct anl_linear_params p = *params;
+    anl_status s;
+
+    p.x = anl_rows(p.x, t, n);
+    p.gate = anl_rows(p.gate, t, n);
+    p.residual = anl_rows(p.residual, t, n);
+    p.out = anl_rows(p.out, t, n);
+    s = anl_norm_x(device, &p.x, &p.norm, p.eps, scratch, 0);
+    return s ? s : device->backend->linear(device, &p);
+}
+
+anl_status anl_linear(struct anl_device *device, const struct anl_linear_params *params)
+{
+    anl_status s = anl_enter(device, "anl_linear", params, sizeof *params);
+    struct anl_buffer *scratch;
+    uint64_t row_bytes;
+    int64_t t, rows;
+
+    if (!s)
+        s = check(device, params);
+    if (s || params->x.dim[0] == 0)
         return s;
-    return device->backend->linear(device, params);
+    t = params->x.dim[0];
+    if (!params->norm.buffer || t <= device->fused_tokens)
+        return device->backend->linear(device, params);
+    row_bytes = (uint64_t)params->w->k * sizeof(float);
+    rows = anl_tile_rows(device, row_bytes, 0, t);
+    s = anl_scratch(device, (uint64_t)rows * row_bytes, &scratch);
+    for (int64_t i = 0; !s && i < t; i += rows)
+        s = one_tile(device, params, i, rows < t - i ? rows : t - i, scratch);
+    return s;
 }

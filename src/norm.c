@@ -1,6 +1,4 @@
 /* src/norm.c: anl_norm(): checks, then the backend. */
-#include <math.h>
-
 #include "src/internal.h"
 
 anl_status anl_norm(struct anl_device *device, const struct anl_norm_params *params)
@@ -21,14 +19,10 @@ anl_status anl_norm(struct anl_device *device, const struct anl_norm_params *par
         };
         s = anl_check(device, op, e, sizeof e / sizeof *e);
     }
+    if (!s)
+        s = anl_check_norm(device, op, &params->w, params->eps, dm);
     if (s)
         return s;
-    if (!(params->eps >= 0x1p-100f) || isinf(params->eps))
-        return anl_fail(device, ANL_E_ARGUMENT, "%s: eps is %g: 2^-100 or more is needed", op,
-                        (double)params->eps);
-    if (dm > INT64_C(1) << 24)
-        return anl_fail(device, ANL_E_ARGUMENT, "%s: x.dim[1] is %lld: at most 2^24", op,
-                        (long long)dm);
     if (t == 0 || dm == 0)
         return ANL_OK;
     return device->backend->norm(device, params);

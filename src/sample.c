@@ -25,13 +25,25 @@ static int by_weight(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id; /* ties to the lowest index */
 }
 
+/* The largest, ties to the lowest index; no NaN. The maximum first, by lanes that a compiler can keep
+ * in vectors, then where it is. */
 static int32_t argmax(const float *logits, int64_t n)
 {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (logits[i] > logits[best])
-            best = i;
-    return (int32_t)best;
+    float lane[16], m = -INFINITY;
+    int64_t i = 0;
+
+    for (int j = 0; j < 16; j++)
+        lane[j] = -INFINITY;
+    for (; i + 16 <= n; i += 16)
+        for (int j = 0; j < 16; j++)
+            lane[j] = logits[i + j] > lane[j] ? logits[i + j] : lane[j];
+    for (; i < n; i++)
+        m = logits[i] > m ? logits[i] : m;
+    for (int j = 0; j < 16; j++)
+        m = lane[j] > m ? lane[j] : m;
+    for (i = 0; i < n - 1 && logits[i] != m; i++)
+        ;
+    return (int32_t)i;
 }
 
 /* 64 random bits of (seed, step): SplitMix64 (Steele, Lea, Flood 2014) as a hash. */
@@ -71,21 +83,44 @@ static uint64_t fraction(float x, uint64_t sum)
     return (uint64_t)(((unsigned __int128)sum * x24) >> 24);
 }
 
+/* Moves to the front the words of weight >= 2^e, e as large as lets them weigh need or more, and
+ * returns how many they are: few, as a rule. No other word comes before one of them in the order. */
+static int64_t heaviest(struct word *words, int64_t n, uint64_t need)
+{
+    uint64_t sums[64] = { 0 }, sum = 0;
+    int64_t count = 0;
+    int e = 63;
+
+    for (int64_t i = 0; i < n; i++)
+        if (words[i].weight)
+            sums[63 - __builtin_clzll(words[i].weight)] += words[i].weight;
+    for (; e > 0 && (sum += sums[e]) < need; e--)
+        ;
+    for (int64_t i = 0; i < n; i++)
+        if (words[i].weight >> e)
+            words[count++] = words[i];
+    return count;
+}
+
 /* The first word, by falling probability, at which the running sum passes the point that the random
  * bits choose inside the top-p set. */
 static int32_t choose(const struct anl_sample_params *p, struct word *words, uint64_t sum)
 {
-    uint64_t point, run = 0, limit = sum;
-    int64_t count = p->n, i = 0;
+    uint64_t bits = random_bits(p->seed, p->step), point, run = 0, limit = sum;
+    uint64_t want = p->top_p > 0 && p->top_p < 1 ? fraction(p->top_p, sum) : 0;
+    int64_t count, i = 0;
 
-    qsort(words, (size_t)p->n, sizeof *words, by_weight);
+    point = (uint64_t)(((unsigned __int128)limit * bits) >> 64);
+    /* the point of a smaller set lies before its end, so inside these too */
+    count = heaviest(words, p->n, want ? want : point + 1);
+    qsort(words, (size_t)count, sizeof *words, by_weight);
     if (p->top_p > 0 && p->top_p < 1) {
-        uint64_t want = fraction(p->top_p, sum);
+        int64_t all = count;
         limit = 0;
-        for (count = 0; count < p->n && (count == 0 || limit < want); count++)
+        for (count = 0; count < all && (count == 0 || limit < want); count++)
             limit += words[count].weight;
+        point = (uint64_t)(((unsigned __int128)limit * bits) >> 64);
     }
-    point = (uint64_t)(((unsigned __int128)limit * random_bits(p->seed, p->step)) >> 64);
     for (i = 0; i < count - 1; i++) {
         run += words[i].weight;
         if (run > point)

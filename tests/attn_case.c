@@ -308,6 +308,11 @@ static int place_pieces(struct place *p, const struct attn_case *c, const struct
 
 #define PIECES 64
 
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_attn(device, params);
+}
+
 void attn_run(struct anl_device *device, const struct attn_case *c, const struct attn_data *data,
               const struct place_options *options, struct run_result *result)
 {
@@ -330,8 +335,7 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
         params.l = place_tensor(&p, NULL, ANL_F32, 4, m_dim);
         params.o = place_tensor(&p, NULL, ANL_F32, 4, o_dim);
     }
-    if (p.status == ANL_OK)
-        place_note(&p, anl_attn(device, &params));
+    place_run(&p, call, &params, &params.out);
     if (c->state != ATTN_STATE)
         place_fetch(&p, &params.out, run_add(result, "out", c->out, count)->data);
     if (c->state != ATTN_OUT) {
@@ -342,11 +346,16 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct attn_data *data = gen_alloc(1, sizeof *data);
-    attn_data_make(&table[index], data);
+    attn_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -355,11 +364,64 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    attn_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    attn_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op attn_cases = { "attn", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "b", SHAPE_NUMBER, offsetof(struct attn_case, b), .low = 1, .high = 1 << 16 },
+    { "h", SHAPE_NUMBER, offsetof(struct attn_case, h), .low = 1, .high = 1 << 16 },
+    { "hkv", SHAPE_NUMBER, offsetof(struct attn_case, hkv), .low = 1, .high = 1 << 16 },
+    { "sq", SHAPE_NUMBER, offsetof(struct attn_case, sq), .low = 1, .high = 1 << 26 },
+    { "sk", SHAPE_NUMBER, offsetof(struct attn_case, sk), .low = 1, .high = 1 << 26 },
+    { "d", SHAPE_NUMBER, offsetof(struct attn_case, d), .low = 1, .high = ANL_ATTN_MAX_D },
+    { "dv", SHAPE_NUMBER, offsetof(struct attn_case, dv), .low = 1, .high = ANL_ATTN_MAX_D },
+    { "f32", SHAPE_WORD, offsetof(struct attn_case, kv), .value = ANL_F32 },
+    { "f16", SHAPE_WORD, offsetof(struct attn_case, kv), .value = ANL_F16 },
+    { "bf16", SHAPE_WORD, offsetof(struct attn_case, kv), .value = ANL_BF16 },
+    { "causal", SHAPE_WORD, offsetof(struct attn_case, causal), .value = 1 },
+};
+
+static const struct case_bench bench[] = {
+    { "h8 sq4096 d64", 0 },         { "h8 sq4096 d64 causal", 0 },  { "h8 sq4096 d128", 0 },
+    { "h8 sq4096 d128 causal", 0 }, { "h8 sq16384 d64", 1 },        { "h8 sq16384 d64 causal", 1 },
+    { "h8 sq16384 d128", 1 },       { "h8 sq16384 d128 causal", 1 }, /* and decoding: */
+    { "h9 hkv3 sq1 sk8192 d64 causal", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct attn_case *c = at;
+    if (case_missing("sq", c->sq, error, error_size) || case_missing("d", c->d, error, error_size))
+        return -1;
+    c->b = c->b > 0 ? c->b : 1;
+    c->h = c->h > 0 ? c->h : 1;
+    c->hkv = c->hkv > 0 ? c->hkv : c->h;
+    c->sk = c->sk > 0 ? c->sk : c->sq;
+    c->dv = c->dv > 0 ? c->dv : c->d;
+    if (c->h % c->hkv == 0)
+        return 0;
+    snprintf(error, error_size, "h%lld and hkv%lld: h must be a multiple of hkv", (long long)c->h,
+             (long long)c->hkv);
+    return -1;
+}
+
+static const struct case_form form = { sizeof(struct attn_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op attn_cases = { "attn", sizeof table / sizeof *table, head, describe, make,
+                                    drop, run, &form };

@@ -70,6 +70,11 @@ void embed_data_free(struct embed_data *data)
     free(data->w);
 }
 
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_embed(device, params);
+}
+
 void embed_run(struct anl_device *device, const struct embed_case *c, const struct embed_data *data,
                const struct place_options *options, struct run_result *result)
 {
@@ -80,18 +85,22 @@ void embed_run(struct anl_device *device, const struct embed_case *c, const stru
     struct anl_weights *w = place_weights(&p, c->w, c->n, c->dm, data->w);
     params.table = w;
     params.out = place_tensor(&p, NULL, ANL_F32, 2, dim);
-    if (p.status == ANL_OK)
-        place_note(&p, anl_embed(device, &params));
+    place_run(&p, call, &params, &params.out);
     place_fetch(&p, &params.out, run_add(result, "out", ANL_F32, (size_t)(c->t * c->dm))->data);
     anl_weights_destroy(w);
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct embed_data *data = gen_alloc(1, sizeof *data);
-    embed_data_make(&table[index], data);
+    embed_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -100,11 +109,51 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    embed_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    embed_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op embed_cases = { "embed", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "t", SHAPE_NUMBER, offsetof(struct embed_case, t), .low = 1, .high = 1 << 26 },
+    { "n", SHAPE_NUMBER, offsetof(struct embed_case, n), .low = 1, .high = 1 << 24 },
+    { "dm", SHAPE_NUMBER, offsetof(struct embed_case, dm), .low = 1, .high = 1 << 24 },
+    { "f32", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_F32 },
+    { "f16", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_F16 },
+    { "bf16", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_BF16 },
+    { "q8_0", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q8_0 },
+    { "q4_0", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q4_0 },
+    { "q4_1", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q4_1 },
+};
+
+static const struct case_bench bench[] = {
+    { "t32768 n49152 dm576 q8_0", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct embed_case *c = at;
+    if (case_missing("t", c->t, error, error_size) || case_missing("n", c->n, error, error_size) ||
+        case_missing("dm", c->dm, error, error_size))
+        return -1;
+    return case_blocks(c->w, "dm", c->dm, error, error_size);
+}
+
+static const struct case_form form = { sizeof(struct embed_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op embed_cases = { "embed", sizeof table / sizeof *table, head, describe, make,
+                                     drop, run, &form };

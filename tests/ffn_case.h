@@ -10,19 +10,22 @@ struct ffn_case {
     anl_dtype w;
     int gated, bias;
     anl_act act;
-    int residual; /* 2: in place */
+    int residual; /* 2: in place; 3: x is residual and out */
     anl_dtype out;
     uint64_t scratch_limit;
+    int norm;
+    int gate_f16; /* the gate's weights, whatever those of the others */
 };
 
 /* Absent arrays are NULL. */
 struct ffn_data {
-    float *x, *residual, *gate_bias, *up_bias, *down_bias;
+    float *x, *norm, *residual, *gate_bias, *up_bias, *down_bias;
     void *gate, *up, *down;
 };
 
 const struct ffn_case *ffn_case_at(int index);
 void ffn_data_make(const struct ffn_case *c, struct ffn_data *data);
+anl_dtype ffn_gate_dtype(const struct ffn_case *c);
 void ffn_data_free(struct ffn_data *data);
 
 /* *scratch (if not NULL) becomes what anl_ffn_scratch() says. */

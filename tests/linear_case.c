@@ -85,6 +85,19 @@ static const struct linear_case table[] = {
     { .t = 3, .k = 544, .n = 18, .w = ANL_Q4_1, .bias = 1, .act = ANL_ACT_SILU, .gate = 1,
       .residual = 1, .out = ANL_F16 },
 
+    /* a norm first: one span and several, few tokens and many */
+    { .t = 1, .k = 1, .n = 1, .norm = 1 },
+    { .t = 0, .k = 5, .n = 3, .norm = 1 },
+    { QUICK, .t = 1, .k = 576, .n = 97, .w = ANL_Q4_1, .norm = 1 },
+    { .t = 8, .k = 513, .n = 33, .norm = 1, .bias = 1, .act = ANL_ACT_SILU, .gate = 1,
+      .residual = 2 },
+    { .t = 9, .k = 513, .n = 33, .norm = 1, .residual = 1, .out = ANL_F16 },
+    { .t = 5, .k = 1536, .n = 40, .w = ANL_Q8_0, .norm = 1 },
+    { .t = 2, .k = 5001, .n = 35, .w = ANL_F16, .norm = 1 },
+    { .t = 530, .k = 33, .n = 5, .norm = 1 },
+    { .t = 5, .k = 1100, .n = 33, .norm = 1, .head.kind = GEN_ADVERSARIAL },
+    { .t = 5, .k = 600, .n = 33, .norm = 1, .head = { CASE_DENORMAL, GEN_DENORMAL, 0 } },
+
     /* kinds of data */
     { .t = 3, .k = 1100, .n = 9, .head.kind = GEN_CONSTANT },
     { .t = 3, .k = 1101, .n = 9, .head.kind = GEN_ALTERNATING },
@@ -127,8 +140,8 @@ static void describe(int index, char *name, size_t size)
 {
     static const char *const tensor[3] = { "", "", " in place" };
     const struct linear_case *c = &table[index];
-    snprintf(name, size, "T%d K%d N%d %s%s%s%s%s%s%s > %s %s", (int)c->t, (int)c->k, (int)c->n,
-             anl_dtype_name(c->w), c->bias ? " bias" : "", act_name(c->act),
+    snprintf(name, size, "T%d K%d N%d %s%s%s%s%s%s%s%s > %s %s", (int)c->t, (int)c->k, (int)c->n,
+             anl_dtype_name(c->w), c->norm ? " norm" : "", c->bias ? " bias" : "", act_name(c->act),
              c->gate ? " gate" : "", tensor[c->gate], c->residual ? " residual" : "",
              tensor[c->residual], anl_dtype_name(c->out), gen_kind_name(c->head.kind));
 }
@@ -155,15 +168,25 @@ void linear_data_make(const struct linear_case *c, struct linear_data *data)
         data->residual = gen_alloc(out, sizeof(float));
         gen_floats(&g, c->head.kind, 1, data->residual, out);
     }
+    if (c->norm) {
+        data->norm = gen_alloc((size_t)c->k, sizeof(float));
+        gen_floats(&g, c->head.kind, 0, data->norm, (size_t)c->k);
+    }
 }
 
 void linear_data_free(struct linear_data *data)
 {
     free(data->x);
     free(data->w);
+    free(data->norm);
     free(data->bias);
     free(data->gate);
     free(data->residual);
+}
+
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_linear(device, params);
 }
 
 void linear_run(struct anl_device *device, const struct linear_case *c,
@@ -177,6 +200,10 @@ void linear_run(struct anl_device *device, const struct linear_case *c,
     struct anl_weights *w = place_weights(&p, c->w, c->n, c->k, data->w);
     params.w = w;
     params.x = place_tensor(&p, data->x, ANL_F32, 2, x_dim);
+    if (c->norm) {
+        params.norm = place_tensor(&p, data->norm, ANL_F32, 1, &c->k);
+        params.eps = CASE_EPS;
+    }
     if (c->bias)
         params.bias = place_tensor(&p, data->bias, ANL_F32, 1, &c->n);
     if (c->gate)
@@ -189,19 +216,23 @@ void linear_run(struct anl_device *device, const struct linear_case *c,
         params.out = params.residual;
     else
         params.out = place_tensor(&p, NULL, c->out, 2, out_dim);
-    if (p.status == ANL_OK)
-        place_note(&p, anl_linear(device, &params));
+    place_run(&p, call, &params, &params.out);
     struct run_array *out = run_add(result, "out", c->out, (size_t)(c->t * c->n));
     place_fetch(&p, &params.out, out->data);
     anl_weights_destroy(w);
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct linear_data *data = gen_alloc(1, sizeof *data);
-    linear_data_make(&table[index], data);
+    linear_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -210,11 +241,52 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    linear_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    linear_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op linear_cases = { "linear", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "t", SHAPE_NUMBER, offsetof(struct linear_case, t), .low = 1, .high = 1 << 24 },
+    { "n", SHAPE_NUMBER, offsetof(struct linear_case, n), .low = 1, .high = 1 << 24 },
+    { "k", SHAPE_NUMBER, offsetof(struct linear_case, k), .low = 1, .high = 1 << 24 },
+    { "f32", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_F32 },
+    { "f16", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_F16 },
+    { "bf16", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_BF16 },
+    { "q8_0", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q8_0 },
+    { "q4_0", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q4_0 },
+    { "q4_1", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q4_1 },
+};
+
+static const struct case_bench bench[] = {
+    { "t2048 n4096 k4096 f32", 0 }, { "t8192 n1536 k576 q4_1", 0 }, { "t1 n1536 k576 q4_1", 0 },
+    { "t1 n11008 k4096 q4_1", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct linear_case *c = at;
+    if (case_missing("t", c->t, error, error_size) || case_missing("n", c->n, error, error_size) ||
+        case_missing("k", c->k, error, error_size))
+        return -1;
+    return case_blocks(c->w, "k", c->k, error, error_size);
+}
+
+static const struct case_form form = { sizeof(struct linear_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op linear_cases = { "linear", sizeof table / sizeof *table, head, describe, make,
+                                      drop, run, &form };

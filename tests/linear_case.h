@@ -8,15 +8,15 @@ struct linear_case {
     struct case_head head;
     int64_t t, k, n;
     anl_dtype w;
-    int bias;
+    int norm, bias;
     anl_act act;
     int gate, residual; /* 1: a tensor of its own, 2: the same view as out (at most one of them) */
     anl_dtype out;
 };
 
-/* Host arrays of a case, row-major; bias, gate and residual NULL where the case has none. */
+/* Host arrays of a case, row-major; norm, bias, gate and residual NULL where the case has none. */
 struct linear_data {
-    float *x, *bias, *gate, *residual;
+    float *x, *norm, *bias, *gate, *residual;
     void *w;
 };
 
@@ -27,7 +27,8 @@ void linear_run(struct anl_device *device, const struct linear_case *c,
                 const struct linear_data *data, const struct place_options *options,
                 struct run_result *result);
 
-/* Used by ffn_case.c too. */
+/* Used by ffn_case.c and qkv_case.c too: eps of a norm that is part of an operation. */
+#define CASE_EPS 1e-5f
 const char *act_name(anl_act act);
 
 #endif

@@ -74,6 +74,11 @@ void norm_data_free(struct norm_data *data)
     free(data->w);
 }
 
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_norm(device, params);
+}
+
 void norm_run(struct anl_device *device, const struct norm_case *c, const struct norm_data *data,
               const struct place_options *options, struct run_result *result)
 {
@@ -84,17 +89,21 @@ void norm_run(struct anl_device *device, const struct norm_case *c, const struct
     params.x = place_tensor(&p, data->x, ANL_F32, 2, dim);
     params.w = place_tensor(&p, data->w, ANL_F32, 1, &c->dm);
     params.out = c->in_place ? params.x : place_tensor(&p, NULL, ANL_F32, 2, dim);
-    if (p.status == ANL_OK)
-        place_note(&p, anl_norm(device, &params));
+    place_run(&p, call, &params, &params.out);
     place_fetch(&p, &params.out, run_add(result, "out", ANL_F32, (size_t)(c->t * c->dm))->data);
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct norm_data *data = gen_alloc(1, sizeof *data);
-    norm_data_make(&table[index], data);
+    norm_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -103,11 +112,44 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    norm_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    norm_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op norm_cases = { "norm", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "t", SHAPE_NUMBER, offsetof(struct norm_case, t), .low = 1, .high = 1 << 26 },
+    { "dm", SHAPE_NUMBER, offsetof(struct norm_case, dm), .low = 1, .high = 1 << 24 },
+};
+
+static const struct case_bench bench[] = {
+    { "t8192 dm4096", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct norm_case *c = at;
+    return case_missing("t", c->t, error, error_size) ||
+                   case_missing("dm", c->dm, error, error_size)
+               ? -1
+               : 0;
+}
+
+static const struct case_form form = { sizeof(struct norm_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op norm_cases = { "norm", sizeof table / sizeof *table, head, describe, make,
+                                    drop, run, &form };

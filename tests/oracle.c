@@ -5,8 +5,8 @@
 
 const struct oracle_op oracle_ops[] = {
     { &linear_cases, oracle_linear }, { &attn_cases, oracle_attn },   { &norm_cases, oracle_norm },
-    { &rope_cases, oracle_rope },     { &ffn_cases, oracle_ffn },     { &embed_cases, oracle_embed },
-    { &xent_cases, oracle_xent },
+    { &rope_cases, oracle_rope },     { &ffn_cases, oracle_ffn },     { &qkv_cases, oracle_qkv },
+    { &embed_cases, oracle_embed },   { &xent_cases, oracle_xent },
 };
 const int oracle_op_count = sizeof oracle_ops / sizeof *oracle_ops;
 
@@ -95,4 +95,17 @@ struct oracle_sum oracle_contract(const float *x, anl_dtype dtype, const void *r
     }
     sum.bound = sum.bound * EPS * roundings + roundings * 0x1p-149;
     return sum;
+}
+
+struct oracle_sum oracle_contract_bounded(const struct oracle_sum *x, anl_dtype dtype, const void *row,
+                                          int64_t n)
+{
+    double roundings = (double)((n < 512 ? n : 512) + (n + 511) / 512);
+    struct oracle_sum r = { 0, roundings * 0x1p-149 };
+    for (int64_t k = 0; k < n; k++) {
+        double w = gen_weight(dtype, row, k);
+        r.value += w * x[k].value;
+        r.bound += fabs(w) * (x[k].bound + roundings * EPS * (fabs(x[k].value) + x[k].bound));
+    }
+    return r;
 }

@@ -37,6 +37,17 @@ struct oracle_sum {
 };
 struct oracle_sum oracle_contract(const float *x, anl_dtype dtype, const void *row, int64_t n);
 
+/* The same of an x that is known within bounds. */
+struct oracle_sum oracle_contract_bounded(const struct oracle_sum *x, anl_dtype dtype, const void *row,
+                                          int64_t n);
+
+/* A row normed. */
+void oracle_norm_row(const float *x, const float *w, int64_t n, float eps, struct oracle_sum *out);
+
+/* A pair turned by a position's angle: x becomes x1 cos - x2 sin, x2 cos + x1 sin. */
+void oracle_turn(double base, int dims, int64_t position, int pair, struct oracle_sum *x1,
+                 struct oracle_sum *x2);
+
 /* The operation's own evaluation of a case against the law's result. */
 struct oracle_op {
     const struct case_op *op;
@@ -50,6 +61,7 @@ void oracle_attn(int index, const struct run_result *law, struct oracle_report *
 void oracle_norm(int index, const struct run_result *law, struct oracle_report *report);
 void oracle_rope(int index, const struct run_result *law, struct oracle_report *report);
 void oracle_ffn(int index, const struct run_result *law, struct oracle_report *report);
+void oracle_qkv(int index, const struct run_result *law, struct oracle_report *report);
 void oracle_embed(int index, const struct run_result *law, struct oracle_report *report);
 void oracle_xent(int index, const struct run_result *law, struct oracle_report *report);
 

@@ -21,6 +21,32 @@ void place_note(struct place *p, anl_status status)
     snprintf(p->message, sizeof p->message, "%s", anl_device_message(p->device));
 }
 
+static void run_call(struct place *p, const struct place_call *call)
+{
+    if (p->status != ANL_OK)
+        return;
+    if (p->options.instead != NULL)
+        p->options.instead(p->options.user, p, call);
+    else
+        place_note(p, call->op(p->device, call->params));
+}
+
+void place_run(struct place *p, anl_status (*op)(struct anl_device *device, const void *params),
+               const void *params, const struct anl_tensor *out)
+{
+    const struct place_call call = { op, params, 1, { out } };
+    run_call(p, &call);
+}
+
+void place_run_outs(struct place *p, anl_status (*op)(struct anl_device *device, const void *params),
+                    const void *params, struct anl_tensor *const *out, int outs)
+{
+    struct place_call call = { op, params, outs, { NULL } };
+    for (int i = 0; i < outs; i++)
+        call.out[i] = out[i];
+    run_call(p, &call);
+}
+
 /* Strides and offset of the layout; returns the bytes that the buffer needs. */
 static uint64_t lay_out(struct anl_tensor *t, enum place_layout layout)
 {

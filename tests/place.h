@@ -11,9 +11,24 @@ enum place_layout {
     PLACE_WRAPPED    /* as PLACE_GAPS, in the caller's own memory aligned to 4 bytes only */
 };
 
+struct place;
+
+#define PLACE_OUTS 3
+
+/* An operation that is ready to be called, as often as one likes unless it works in place. */
+struct place_call {
+    anl_status (*op)(struct anl_device *device, const void *params);
+    const void *params;
+    int outs;
+    const struct anl_tensor *out[PLACE_OUTS]; /* the results, each in a buffer of its own */
+};
+
 struct place_options {
     enum place_layout layout;
     uint32_t fill; /* every word of a buffer before its live elements are written */
+    /* Done instead of the one call, for who wants to time it; NULL: none. */
+    void (*instead)(void *user, struct place *p, const struct place_call *call);
+    void *user;
 };
 
 #define PLACE_MAX 288
@@ -33,6 +48,13 @@ void place_begin(struct place *p, struct anl_device *device, const struct place_
 
 /* Notes the status of a call on the device, with the device's message. */
 void place_note(struct place *p, anl_status status);
+
+/* Calls op once, or hands it to options.instead; nothing after an error. The second is for several
+ * results, at most PLACE_OUTS. */
+void place_run(struct place *p, anl_status (*op)(struct anl_device *device, const void *params),
+               const void *params, const struct anl_tensor *out);
+void place_run_outs(struct place *p, anl_status (*op)(struct anl_device *device, const void *params),
+                    const void *params, struct anl_tensor *const *out, int outs);
 
 /* A view of fresh memory with these dimensions, filled with row-major host data, or with
  * options.fill where host is NULL (results). */

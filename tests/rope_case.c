@@ -77,6 +77,11 @@ void rope_data_free(struct rope_data *data)
     free(data->x);
 }
 
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_rope(device, params);
+}
+
 void rope_run(struct anl_device *device, const struct rope_case *c, const struct rope_data *data,
               const struct place_options *options, struct run_result *result)
 {
@@ -92,19 +97,23 @@ void rope_run(struct anl_device *device, const struct rope_case *c, const struct
     params.table = rope_table;
     params.x = place_tensor(&p, data->x, ANL_F32, 3, dim);
     params.out = c->in_place ? params.x : place_tensor(&p, NULL, c->out, 3, dim);
-    if (p.status == ANL_OK)
-        place_note(&p, anl_rope(device, &params));
+    place_run(&p, call, &params, &params.out);
     size_t count = (size_t)(c->t * c->h * c->d);
     place_fetch(&p, &params.out, run_add(result, "out", c->out, count)->data);
     anl_rope_table_destroy(rope_table);
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct rope_data *data = gen_alloc(1, sizeof *data);
-    rope_data_make(&table[index], data);
+    rope_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -113,11 +122,53 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    rope_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    rope_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op rope_cases = { "rope", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "t", SHAPE_NUMBER, offsetof(struct rope_case, t), .low = 1, .high = 1 << 26 },
+    { "h", SHAPE_NUMBER, offsetof(struct rope_case, h), .low = 1, .high = 1 << 16 },
+    { "d", SHAPE_NUMBER, offsetof(struct rope_case, d), .low = 2, .high = 1024 },
+    { "half", SHAPE_WORD, offsetof(struct rope_case, pairs), .value = ANL_ROPE_HALF },
+};
+
+static const struct case_bench bench[] = {
+    { "t8192 h32 d64", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct rope_case *c = at;
+    if (case_missing("t", c->t, error, error_size) || case_missing("d", c->d, error, error_size))
+        return -1;
+    if (c->d % 2 != 0) {
+        snprintf(error, error_size, "d%lld: give an even number", (long long)c->d);
+        return -1;
+    }
+    c->h = c->h > 0 ? c->h : 1;
+    c->dims = (int)c->d;
+    c->base = 100000;
+    c->positions = c->t;
+    return 0;
+}
+
+static const struct case_form form = { sizeof(struct rope_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op rope_cases = { "rope", sizeof table / sizeof *table, head, describe, make,
+                                    drop, run, &form };

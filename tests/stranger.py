@@ -298,6 +298,20 @@ def rope_case(t, h, base, position, half):
     return out
 
 
+def qkv_case():
+    g = Generator(800)
+    x, weights = g.matrix(5, 33), [g.matrix(n, 33) for n in (30, 10, 10)]
+    biases = [g.floats(n, 0) for n in (30, 10, 10)]
+    x = norm(x, g.floats(33, 0), f32(1e-5))
+    q, k, v = (linear(x, w, b) for w, b in zip(weights, biases))
+    out = Hash()
+    for t, row in enumerate(q):
+        out.put(flat(rope([row[:10], row[10:20], row[20:]], 509 + t, 10, 10000.0, False)))
+    for t, row in enumerate(k):
+        out.put(flat(rope([row], 509 + t, 10, 10000.0, False)), "f16")
+    return out.put(flat(v), "f16")
+
+
 def embed_case():
     g = Generator(500)
     ids = [g.below(33) for _ in range(9)]
@@ -347,6 +361,7 @@ CASES = [
     lambda: rope_case(7, 3, 100000.0, 0, False),
     lambda: rope_case(7, 3, 100000.0, 0, True),
     lambda: rope_case(5, 2, 10000.0, 131067, True),
+    qkv_case,
     embed_case,
     xent_case,
 ]

@@ -134,6 +134,8 @@ static void linear_valid(union params *p, struct fixture *f)
 {
     p->linear = (struct anl_linear_params){ .size = sizeof p->linear, .w = f->w };
     p->linear.x = anl_tensor_2d(f->in, 0, ANL_F32, 3, 4);
+    p->linear.norm = anl_tensor_1d(f->in, 0, ANL_F32, 4);
+    p->linear.eps = 1e-5f;
     p->linear.bias = anl_tensor_1d(f->in, 0, ANL_F32, 6);
     p->linear.gate = anl_tensor_2d(f->in, 0, ANL_F32, 3, 6);
     p->linear.residual = anl_tensor_2d(f->in, 0, ANL_F32, 3, 6);
@@ -145,8 +147,8 @@ static anl_status linear_call(struct anl_device *device, const union params *p)
 }
 static struct anl_tensor *linear_view(union params *p, int i)
 {
-    struct anl_tensor *views[] = { &p->linear.x, &p->linear.bias, &p->linear.gate,
-                                   &p->linear.residual, &p->linear.out, NULL };
+    struct anl_tensor *views[] = { &p->linear.x, &p->linear.norm, &p->linear.bias,
+                                   &p->linear.gate, &p->linear.residual, &p->linear.out, NULL };
     return views[i];
 }
 static const char *linear_spoil(union params *p, struct fixture *f, int what)
@@ -162,6 +164,8 @@ static const char *linear_spoil(union params *p, struct fixture *f, int what)
     case 7: p->linear.out.dim[0] = 2; return "out.dim[0] is 2";
     case 8: p->linear.gate.dim[1] = 5; return "gate.dim[1] is 5";
     case 9: p->linear.out.stride[0] = 0; return "out.stride[0]";
+    case 10: p->linear.eps = 0; return "eps is 0";
+    case 11: p->linear.eps = NAN; return "eps is";
     default: return NULL;
     }
 }
@@ -291,6 +295,8 @@ static void ffn_valid(union params *p, struct fixture *f)
     p->ffn = (struct anl_ffn_params){ .size = sizeof p->ffn, .gate = f->w, .up = f->w,
                                       .down = f->square, .act = ANL_ACT_SILU };
     p->ffn.x = anl_tensor_2d(f->in, 0, ANL_F32, 3, 4);
+    p->ffn.norm = anl_tensor_1d(f->in, 0, ANL_F32, 4);
+    p->ffn.eps = 1e-5f;
     p->ffn.gate_bias = anl_tensor_1d(f->in, 0, ANL_F32, 6);
     p->ffn.up_bias = anl_tensor_1d(f->in, 0, ANL_F32, 6);
     p->ffn.down_bias = anl_tensor_1d(f->in, 0, ANL_F32, 4);
@@ -303,7 +309,7 @@ static anl_status ffn_call(struct anl_device *device, const union params *p)
 }
 static struct anl_tensor *ffn_view(union params *p, int i)
 {
-    struct anl_tensor *views[] = { &p->ffn.x, &p->ffn.gate_bias, &p->ffn.up_bias,
+    struct anl_tensor *views[] = { &p->ffn.x, &p->ffn.norm, &p->ffn.gate_bias, &p->ffn.up_bias,
                                    &p->ffn.down_bias, &p->ffn.residual, &p->ffn.out, NULL };
     return views[i];
 }
@@ -319,6 +325,7 @@ static const char *ffn_spoil(union params *p, struct fixture *f, int what)
     case 6: p->ffn.act = (anl_act)-1; return "-1";
     case 7: p->ffn.out.buffer = NULL; return "out";
     case 8: p->ffn.residual.dim[0] = 2; return "residual.dim[0] is 2";
+    case 9: p->ffn.eps = INFINITY; return "eps is inf";
     default: return NULL;
     }
 }

@@ -76,6 +76,12 @@ START_TEST(ffn)
 }
 END_TEST
 
+START_TEST(qkv)
+{
+    op_is_exact(&qkv_cases);
+}
+END_TEST
+
 START_TEST(embed)
 {
     op_is_exact(&embed_cases);
@@ -90,6 +96,6 @@ END_TEST
 
 int main(void)
 {
-    const TTest *tests[] = { linear, attn, norm, rope, ffn, embed, xent };
+    const TTest *tests[] = { linear, attn, norm, rope, ffn, qkv, embed, xent };
     return testing_main("exact", tests, sizeof tests / sizeof *tests);
 }

@@ -3,12 +3,13 @@
 #include <stdio.h>
 
 #include "tests/ffn_case.h"
+#include "tests/linear_case.h"
 #include "tests/testing.h"
 
-static struct anl_weights *pack(struct place *p, const struct ffn_case *c, const void *data,
-                                int down)
+static struct anl_weights *pack(struct place *p, const struct ffn_case *c, anl_dtype dtype,
+                                const void *data, int down)
 {
-    return place_weights(p, c->w, down ? c->dm : c->dff, down ? c->dff : c->dm, data);
+    return place_weights(p, dtype, down ? c->dm : c->dff, down ? c->dff : c->dm, data);
 }
 
 static void linear(struct anl_device *device, struct anl_linear_params *params)
@@ -17,7 +18,7 @@ static void linear(struct anl_device *device, struct anl_linear_params *params)
     ck_ok(anl_linear(device, params), device);
 }
 
-/* up, gate and down as three calls of anl_linear() over whole hidden layers. */
+/* norm, and up, gate and down as three calls of anl_linear() over whole hidden layers. */
 static void run_parts(struct anl_device *device, const struct ffn_case *c,
                       const struct ffn_data *data, struct run_result *result)
 {
@@ -27,7 +28,13 @@ static void run_parts(struct anl_device *device, const struct ffn_case *c,
     struct anl_weights *w[3] = { NULL, NULL, NULL };
     place_begin(&p, device, NULL);
     up.x = place_tensor(&p, data->x, ANL_F32, 2, x_dim);
-    up.w = w[0] = pack(&p, c, data->up, 0);
+    if (c->norm) {
+        struct anl_norm_params norm = { .size = sizeof norm, .x = up.x, .eps = CASE_EPS };
+        norm.w = place_tensor(&p, data->norm, ANL_F32, 1, &c->dm);
+        norm.out = up.x = place_tensor(&p, NULL, ANL_F32, 2, x_dim);
+        ck_ok(anl_norm(device, &norm), device);
+    }
+    up.w = w[0] = pack(&p, c, c->w, data->up, 0);
     if (data->up_bias != NULL)
         up.bias = place_tensor(&p, data->up_bias, ANL_F32, 1, &c->dff);
     up.act = c->gated ? ANL_ACT_NONE : c->act;
@@ -36,7 +43,7 @@ static void run_parts(struct anl_device *device, const struct ffn_case *c,
     down.x = up.out;
     if (c->gated) {
         gate.x = up.x;
-        gate.w = w[1] = pack(&p, c, data->gate, 0);
+        gate.w = w[1] = pack(&p, c, ffn_gate_dtype(c), data->gate, 0);
         if (data->gate_bias != NULL)
             gate.bias = place_tensor(&p, data->gate_bias, ANL_F32, 1, &c->dff);
         gate.act = c->act;
@@ -45,7 +52,7 @@ static void run_parts(struct anl_device *device, const struct ffn_case *c,
         linear(device, &gate);
         down.x = gate.out;
     }
-    down.w = w[2] = pack(&p, c, data->down, 1);
+    down.w = w[2] = pack(&p, c, c->w, data->down, 1);
     if (data->down_bias != NULL)
         down.bias = place_tensor(&p, data->down_bias, ANL_F32, 1, &c->dm);
     if (data->residual != NULL)
@@ -62,7 +69,7 @@ static void check_limits(struct anl_device *device, const struct ffn_case *c,
                          const struct ffn_data *data, const struct run_result *parts,
                          const char *what)
 {
-    uint64_t row = (uint64_t)c->dff * sizeof(float);
+    uint64_t row = (uint64_t)(c->dff + (c->norm ? c->dm : 0)) * sizeof(float);
     const uint64_t limits[] = { 0, 1, row, row * 2 + 3, row * 5, row * 64, UINT64_MAX };
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct run_result result = { 0 };

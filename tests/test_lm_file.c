@@ -373,6 +373,23 @@ static void refused_appends(struct lm_session *session)
     ck_assert_int_eq(lm_position(session), 8);
 }
 
+/* What was rewound is computed again to the same bits; there is no way forward. */
+static void rewound(struct lm_session *session, const int32_t *ids, const float *expected)
+{
+    struct gguf_error err = { "" };
+    float found[3 * 64];
+
+    lm_rewind(session, 9);
+    lm_rewind(session, -1);
+    ck_assert_int_eq(lm_position(session), 8);
+    lm_rewind(session, 5);
+    ck_assert_int_eq(lm_position(session), 5);
+    ck_assert_int_eq(lm_hidden(session, 0, 1, found, &err), LM_BAD_FILE);
+    ck_assert_msg(lm_append(session, ids + 5, 3, &err) == LM_OK, "%s", err.message);
+    ck_assert_int_eq(lm_hidden(session, 0, 3, found, &err), LM_OK);
+    ck_assert_mem_eq(found, expected + 5 * 64, sizeof found);
+}
+
 START_TEST(requests)
 {
     struct blob bytes = lm_tiny_bytes(&lm_tiny_plain, NULL);
@@ -397,6 +414,7 @@ START_TEST(requests)
     ck_assert_int_eq(lm_append(session, ids, 8, &err), LM_OK);
     ck_assert_int_eq(lm_hidden(session, 0, 8, expected, &err), LM_OK);
     ck_assert_mem_eq(found, expected + 5 * 64, sizeof found);
+    rewound(session, ids, expected);
     lm_session_free(session);
     lm_model_free(model);
     lm_model_free(NULL);

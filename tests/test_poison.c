@@ -45,8 +45,10 @@ static void devices_close(struct devices *d)
 START_TEST(gaps)
 {
     static const struct place_options options[] = {
-        { PLACE_TIGHT, 0x7fc0ffff },   { PLACE_GAPS, 0x7f807c00 }, { PLACE_GAPS, 0xffffffff },
-        { PLACE_WRAPPED, 0xff80fc00 },
+        { .layout = PLACE_TIGHT, .fill = 0x7fc0ffff },
+        { .layout = PLACE_GAPS, .fill = 0x7f807c00 },
+        { .layout = PLACE_GAPS, .fill = 0xffffffff },
+        { .layout = PLACE_WRAPPED, .fill = 0xff80fc00 },
     };
     struct devices d;
     int ops, count = sizeof options / sizeof *options;

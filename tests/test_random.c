@@ -7,6 +7,7 @@
 #include "tests/attn_case.h"
 #include "tests/ffn_case.h"
 #include "tests/linear_case.h"
+#include "tests/qkv_case.h"
 #include "tests/testing.h"
 
 #define MAX_CPUS 16
@@ -66,6 +67,7 @@ static struct linear_case draw_linear(struct gen *g)
     c.k = draw_size(g, 700);
     if (c.w >= ANL_Q8_0)
         c.k = (c.k + 31) / 32 * 32;
+    c.norm = gen_below(g, 3) == 0;
     c.bias = gen_below(g, 2) == 0;
     c.act = (anl_act)gen_below(g, 5);
     c.gate = (int)gen_below(g, 3);
@@ -82,9 +84,31 @@ static struct ffn_case draw_ffn(struct gen *g)
     c.gated = gen_below(g, 2) == 0;
     c.bias = gen_below(g, 2) == 0;
     c.act = (anl_act)gen_below(g, 5);
-    c.residual = (int)gen_below(g, 3);
-    c.out = c.residual == 2 ? ANL_F32 : draw_float(g);
+    c.residual = (int)gen_below(g, 4);
+    c.norm = gen_below(g, 3) == 0;
+    c.gate_f16 = gen_below(g, 4) == 0;
+    c.out = c.residual >= 2 ? ANL_F32 : draw_float(g);
     c.scratch_limit = gen_below(g, 20000);
+    return c;
+}
+
+static struct qkv_case draw_qkv(struct gen *g)
+{
+    struct qkv_case c = { .head = draw_head(g), .t = draw_size(g, 80), .w = draw_float(g) };
+    c.dm = draw_size(g, 600);
+    c.hkv = 1 + gen_below(g, 3);
+    c.h = c.hkv * (1 + gen_below(g, 3));
+    c.d = 2 + gen_below(g, 40);
+    c.dv = 1 + gen_below(g, 40);
+    c.v_f16 = gen_below(g, 4) == 0;
+    c.norm = gen_below(g, 3) > 0;
+    c.bias = gen_below(g, 2) == 0;
+    c.dims = (int)gen_below(g, (uint32_t)c.d / 2 + 1) * 2;
+    c.base = 10000;
+    c.positions = 1200;
+    c.position = gen_below(g, 1100);
+    c.pairs = gen_below(g, 2) ? ANL_ROPE_HALF : ANL_ROPE_ADJACENT;
+    c.kv = draw_float(g);
     return c;
 }
 
@@ -119,7 +143,8 @@ static void bench_close(struct bench *b)
 
 static struct place_options draw_options(struct gen *g)
 {
-    struct place_options options = { (enum place_layout)gen_below(g, 3), 0xffc1ffc1 };
+    struct place_options options = { .layout = (enum place_layout)gen_below(g, 3),
+                                     .fill = 0xffc1ffc1 };
     return options;
 }
 
@@ -194,9 +219,29 @@ START_TEST(ffn)
 }
 END_TEST
 
+START_TEST(qkv)
+{
+    struct bench b;
+    bench_open(&b);
+    for (int i = 0; i < count / 2; i++) {
+        struct gen g = gen_seed(seed, (uint32_t)i + 40000);
+        struct qkv_case c = draw_qkv(&g);
+        struct place_options options = draw_options(&g);
+        struct run_result result = { 0 }, law = { 0 };
+        struct qkv_data data;
+        qkv_data_make(&c, &data);
+        qkv_run(b.law, &c, &data, NULL, 0, &law);
+        qkv_run(b.device[gen_below(&g, (uint32_t)b.devices)], &c, &data, &options, 0, &result);
+        same(&result, &law, "qkv", i);
+        qkv_data_free(&data);
+    }
+    bench_close(&b);
+}
+END_TEST
+
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = { attn, linear, ffn };
+    const TTest *tests[] = { attn, linear, ffn, qkv };
     if (argc > 1)
         count = atoi(argv[1]);
     if (argc > 2)

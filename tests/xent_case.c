@@ -70,6 +70,11 @@ void xent_data_free(struct xent_data *data)
     free(data->targets);
 }
 
+static anl_status call(struct anl_device *device, const void *params)
+{
+    return anl_xent(device, params);
+}
+
 void xent_run(struct anl_device *device, const struct xent_case *c, const struct xent_data *data,
               const struct place_options *options, struct run_result *result)
 {
@@ -79,17 +84,21 @@ void xent_run(struct anl_device *device, const struct xent_case *c, const struct
     place_begin(&p, device, options);
     params.logits = place_tensor(&p, data->logits, ANL_F32, 2, dim);
     params.out = place_tensor(&p, NULL, ANL_F32, 1, &c->t);
-    if (p.status == ANL_OK)
-        place_note(&p, anl_xent(device, &params));
+    place_run(&p, call, &params, &params.out);
     place_fetch(&p, &params.out, run_add(result, "out", ANL_F32, (size_t)c->t)->data);
     run_finish(result, &p);
 }
 
-static void *make(int index)
+static void *make_case(const void *c)
 {
     struct xent_data *data = gen_alloc(1, sizeof *data);
-    xent_data_make(&table[index], data);
+    xent_data_make(c, data);
     return data;
+}
+
+static void *make(int index)
+{
+    return make_case(&table[index]);
 }
 
 static void drop(void *data)
@@ -98,11 +107,43 @@ static void drop(void *data)
     free(data);
 }
 
+static void run_case(struct anl_device *device, const void *c, const void *data,
+                     const struct place_options *options, struct run_result *result)
+{
+    xent_run(device, c, data, options, result);
+}
+
 static void run(struct anl_device *device, int index, const void *data,
                 const struct place_options *options, struct run_result *result)
 {
-    xent_run(device, &table[index], data, options, result);
+    run_case(device, &table[index], data, options, result);
 }
 
-const struct case_op xent_cases = { "xent", sizeof table / sizeof *table, head, describe, make, drop,
-                                   run };
+static const struct shape_field fields[] = {
+    { "t", SHAPE_NUMBER, offsetof(struct xent_case, t), .low = 1, .high = 1 << 26 },
+    { "n", SHAPE_NUMBER, offsetof(struct xent_case, n), .low = 1, .high = 1 << 24 },
+};
+
+static const struct case_bench bench[] = {
+    { "t512 n49152", 0 },
+};
+
+static int settle(void *at, char *error, size_t error_size)
+{
+    struct xent_case *c = at;
+    return case_missing("t", c->t, error, error_size) || case_missing("n", c->n, error, error_size)
+               ? -1
+               : 0;
+}
+
+static const struct case_form form = { sizeof(struct xent_case),
+                                       fields,
+                                       sizeof fields / sizeof *fields,
+                                       bench,
+                                       sizeof bench / sizeof *bench,
+                                       settle,
+                                       make_case,
+                                       run_case };
+
+const struct case_op xent_cases = { "xent", sizeof table / sizeof *table, head, describe, make,
+                                    drop, run, &form };

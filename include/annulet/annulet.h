@@ -12,6 +12,7 @@
 #include <annulet/linear.h>
 #include <annulet/norm.h>
 #include <annulet/opencl.h>
+#include <annulet/qkv.h>
 #include <annulet/rope.h>
 #include <annulet/sample.h>
 #include <annulet/tensor.h>

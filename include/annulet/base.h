@@ -19,9 +19,11 @@
 extern "C" {
 #endif
 
-/* What a call returns. Anything but ANL_OK: nothing was written to the caller's tensors, and
- * nothing leaked. anl_device_message() (or, for a constructor, its params' error buffer) says which
- * argument had which value. */
+/* What a call returns. Anything but ANL_OK: nothing leaked, and anl_device_message() (or, for a
+ * constructor, its params' error buffer) says which argument had which value, or what failed.
+ * ANL_E_ARGUMENT and ANL_E_FORKED: nothing was written. Any other: an operation may be several steps,
+ * of which some were made, so its results are undefined (with them what they overlay, such as a
+ * residual in place), and nothing else was written. */
 typedef enum anl_status {
     ANL_OK = 0,
     ANL_E_ARGUMENT,    /* an argument is out of its range */

@@ -7,7 +7,11 @@
  * parent has used it: give such a child's CPU device threads = 1 or a parallel function.
  *
  * Completion: an operation on the law or CPU backend is complete when it returns. On OpenCL it is
- * queued in order; anl_buffer_read() and anl_device_finish() wait, and late errors are theirs.
+ * queued in order; anl_buffer_read() and anl_device_finish() wait, and late errors are theirs: what
+ * fails after its call has returned is told by the next of these, the first error only, once, and
+ * what was written since the last of them is undefined then. For that the state of every kernel is
+ * looked at; but NVIDIA's own driver tells of failed kernels when it is waited for, and is trusted
+ * to.
  * Params and the small arrays in them are copied by the call; tensors must live until finish. */
 #ifndef ANNULET_DEVICE_H
 #define ANNULET_DEVICE_H
@@ -82,12 +86,16 @@ ANL_API anl_status anl_device_create_cpu(struct anl_context *context,
 /* Destroy buffers, weights and tables of the device first. NULL is allowed. */
 ANL_API void anl_device_destroy(struct anl_device *device);
 
-/* Waits until all queued work is done; returns the first late error. */
+/* Waits until all queued work is done; returns the first late error that was not told yet. */
 ANL_API anl_status anl_device_finish(struct anl_device *device);
 
 ANL_API void anl_device_get_info(const struct anl_device *device, struct anl_device_info *out);
 ANL_API void anl_device_get_memory(const struct anl_device *device, struct anl_memory *out);
 ANL_API void anl_device_memory_reset_peak(struct anl_device *device);
+
+/* Kernels that an OpenCL device was given since it was made; each costs its host some microseconds. 0
+ * on other devices. */
+ANL_API uint64_t anl_device_launches(const struct anl_device *device);
 
 /* Why the last failing call on this device failed: names the argument and its value. Valid until
  * the next call on the device; never NULL. */
