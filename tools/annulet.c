@@ -14,6 +14,8 @@ struct command {
 static const struct command commands[] = {
     { "info", "the devices here, and what each promises", cmd_info },
     { "verify", "run the conformance cases; compare every bit with the law", cmd_verify },
+    { "bench", "how fast each operation is, beside what the machine can do", cmd_bench },
+    { "tune", "find the fastest tiles of an OpenCL device, and keep them", cmd_tune },
     { "score", "how well a model predicts a text", cmd_score },
     { "run", "continue a text with a model", cmd_run },
 };

@@ -305,6 +305,10 @@ planted_mistake()
     ninja -C "$copy/build" -j "$jobs" tools/annulet
     "$copy/build/tools/annulet" verify --quick || code=$?
     [ $code -eq 1 ] || die "verify's exit code is $code"
+    code=0
+    "$copy/build/tools/annulet" bench attn --shape "h9 hkv3 sq1 sk8192 d64 causal" --rounds 1 ||
+        code=$?
+    [ $code -eq 1 ] || die "bench's exit code is $code"
 }
 
 fetch()
@@ -405,7 +409,7 @@ exit_codes()
     m=$(model)
     expect 0 '' "$tool" --help
     expect 0 '' "$tool" --version
-    for command in info verify score run; do
+    for command in info verify bench tune score run; do
         expect 0 '' "$tool" $command --help
         expect 2 option "$tool" $command --no-such-option
     done
@@ -500,6 +504,21 @@ cpu_is_cpu()
     fi
 }
 
+# peers.py with no peer but our own backend, which it needs nothing for: what it does is the same.
+bench_rehearsal()
+{
+    local page=$work/rehearsal/bench.md
+    has_pocl
+    rm -rf "$work/rehearsal"
+    tools/bench/peers.py pocl startup --rehearse --no-venv --annulet "$tool" --model "$(model)" \
+        --budget 0 --rounds 1 1 --results "$work/rehearsal/bench"
+    [ "$(grep -c '^| PoCL: .* x the native backend' "$page")" -eq 5 ]
+    [ "$(grep -c '^| start-up: ' "$page")" -eq 2 ]
+    if grep -E '^\|.*(failed|not shown)|^What failed|WRONG' "$page"; then
+        die "something failed"
+    fi
+}
+
 kernels()
 {
     [ -x tools/compile_kernels.sh ] || skip "no tools/compile_kernels.sh"
@@ -542,6 +561,7 @@ all_steps()
     step 'model: one hash on law and generic, 256 tokens' score_slow
     step 'model: one hash on PoCL' score_pocl
     step 'model: one text for a seed' same_text
+    step 'bench: peers.py rehearses on PoCL' bench_rehearsal
     step 'build: clang, warnings are errors' build_clang
     step 'build: ASan and UBSan' build_asan
     step 'tests: ASan and UBSan' asan_tests
@@ -550,7 +570,7 @@ all_steps()
     step 'cross: riscv64' cross riscv64 riscv64-linux-gnu generic
     step 'cross: s390x, big-endian' cross s390x s390x-linux-gnu generic
     step 'cross: the same hashes as here' same_everywhere
-    step 'verify: finds a planted mistake' planted_mistake
+    step 'verify, bench: find a planted mistake' planted_mistake
     step 'kernels: compile for GPUs that are not here' kernels
 
     echo "$((SECONDS - begin)) s in all, $skipped skipped; logs in build-check/logs/"

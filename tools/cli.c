@@ -1,8 +1,9 @@
-/* tools/cli.c: errors, numbers, progress and JSON of the commands. See cli.h. */
+/* tools/cli.c: errors, interrupts, numbers, progress and JSON of the commands. See cli.h. */
 #include "tools/cli.h"
 
 #include <errno.h>
 #include <math.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,34 @@ void cli_error(const char *format, ...)
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
+}
+
+static volatile sig_atomic_t signal_caught; /* its number, or 0 */
+
+static void on_interrupt(int number)
+{
+    signal_caught = number;
+}
+
+void cli_catch_interrupts(void)
+{
+    struct sigaction action = { .sa_handler = on_interrupt, .sa_flags = SA_RESETHAND };
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+int cli_interrupted(void)
+{
+    return signal_caught != 0;
+}
+
+void cli_end_interrupted(void)
+{
+    if (signal_caught == 0)
+        return;
+    signal(signal_caught, SIG_DFL);
+    raise(signal_caught);
 }
 
 int cli_parse_int(const char *option, const char *text, int64_t low, int64_t high, int64_t *out)

@@ -16,6 +16,13 @@ enum cli_exit {
 /* Prints "annulet COMMAND: ..." on stderr. */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* From cli_catch_interrupts() on, Ctrl-C or SIGTERM only sets what cli_interrupted() tells, so that what is
+ * on a device can be finished; a second one kills. When all is freed cli_end_interrupted() ends the
+ * process by the signal that came, as whoever sent it expects; it returns if none did. */
+void cli_catch_interrupts(void);
+int cli_interrupted(void);
+void cli_end_interrupted(void);
+
 /* Whole numbers and fractions of an option, in full and in range; else prints what is wrong and how
  * to put it right, and returns CLI_USAGE. */
 int cli_parse_int(const char *option, const char *text, int64_t low, int64_t high, int64_t *out);
@@ -23,7 +30,8 @@ int cli_parse_float(const char *option, const char *text, double low, double hig
 
 /* Opens `law`, `cpu[:THREADS[:ISA]]` or `cl:PLATFORM.DEVICE`; ISA is generic, avx2, avx512 or neon.
  * NULL is cpu. Returns CLI_OK, or prints why not and returns CLI_USAGE or CLI_NO_DEVICE. A cl device
- * of grade `fast` is refused. Only a cl device makes OpenCL calls. */
+ * of grade `fast` is refused; it has the tiles that `annulet tune` found for it, if there are any. Only a
+ * cl device makes OpenCL calls. */
 int cli_open_device(const char *spec, struct anl_context **context, struct anl_device **device);
 
 /* The same with the instruction set in an option of its own (NULL: that of the spec), and the
@@ -31,9 +39,17 @@ int cli_open_device(const char *spec, struct anl_context **context, struct anl_d
 struct cli_device_options {
     const char *isa;
     anl_grade worst_grade;
+    /* For a cl device: the caller's own objects, or NULLs. */
+    void *cl_context, *cl_device, *cl_queue;
+    anl_cl_shape shape;
+    int *tuned; /* NULL, or becomes whether tiles of `annulet tune` are in use */
 };
 int cli_open_device_with(const char *spec, const struct cli_device_options *options,
                          struct anl_context **context, struct anl_device **device);
+
+/* What the list says of the device cl:PLATFORM.DEVICE; or prints why not and returns CLI_USAGE or
+ * CLI_NO_DEVICE. */
+int cli_find_cl(const char *spec, struct anl_cl_entry *entry);
 
 /* Stores the programs that a cl device built in the user's cache, and closes both. NULLs allowed. */
 void cli_close_device(const char *spec, struct anl_context *context, struct anl_device *device);

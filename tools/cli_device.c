@@ -59,7 +59,7 @@ static int open_cpu(const char *spec, const char *isa, struct anl_context *conte
     return CLI_OK;
 }
 
-/* The numbers of cl:PLATFORM.DEVICE, in full. */
+/* The numbers of cl:PLATFORM.DEVICE; else prints how to write it and returns CLI_USAGE. */
 static int parse_cl(const char *spec, int *platform, int *device)
 {
     int64_t p = 0, d = 0;
@@ -108,21 +108,51 @@ static int find_entry(const char *spec, int platform, int device, struct anl_cl_
     return CLI_NO_DEVICE;
 }
 
-static int open_cl(const char *spec, anl_grade worst, struct anl_context *context,
-                   struct anl_device **device)
+int cli_find_cl(const char *spec, struct anl_cl_entry *entry)
+{
+    int platform, device, code = parse_cl(spec, &platform, &device);
+    return code == CLI_OK ? find_entry(spec, platform, device, entry) : code;
+}
+
+/* With the user's own tiles, if there are any and the library takes them. */
+static anl_status create_cl(struct anl_context *context, struct anl_cl_params *params,
+                            const struct anl_cl_entry *entry, int *tuned, struct anl_device **device)
+{
+    char *tiles = cli_tiles_load(entry);
+    size_t size = 0;
+    anl_status status;
+    params->tiles = tiles;
+    status = anl_device_create_cl(context, params, device);
+    if (status == ANL_E_ARGUMENT && tiles != NULL) {
+        params->tiles = NULL;
+        status = anl_device_create_cl(context, params, device);
+    }
+    if (status == ANL_OK && tuned != NULL) /* CPU-shaped devices have no use for them */
+        *tuned = params->tiles != NULL && anl_device_tiles_get(*device, NULL, 0, &size) == ANL_OK &&
+                 size > 0;
+    params->tiles = NULL;
+    free(tiles);
+    return status;
+}
+
+static int open_cl(const char *spec, const struct cli_device_options *options,
+                   struct anl_context *context, struct anl_device **device)
 {
     char error[1024] = "";
     struct anl_cl_entry entry;
-    struct anl_cl_params params = { .size = sizeof params, .worst_grade = worst, .error = error,
-                                    .error_size = sizeof error };
-    int code = parse_cl(spec, &params.platform, &params.device);
-    if (code == CLI_OK)
-        code = find_entry(spec, params.platform, params.device, &entry);
+    struct anl_cl_params params = { .size = sizeof params, .worst_grade = options->worst_grade,
+                                    .cl_context = options->cl_context,
+                                    .cl_device = options->cl_device,
+                                    .cl_queue = options->cl_queue, .shape = options->shape,
+                                    .error = error, .error_size = sizeof error };
+    int code = cli_find_cl(spec, &entry);
     if (code != CLI_OK)
         return code;
+    params.platform = entry.platform;
+    params.device = entry.device;
     void *cache = cli_cache_load(&entry, &params.cache_size);
     params.cache = cache;
-    anl_status status = anl_device_create_cl(context, &params, device);
+    anl_status status = create_cl(context, &params, &entry, options->tuned, device);
     free(cache);
     if (status != ANL_OK) {
         cli_error("device '%s': %s", spec, error[0] ? error : anl_status_name(status));
@@ -134,7 +164,7 @@ static int open_cl(const char *spec, anl_grade worst, struct anl_context *contex
 int cli_open_device_with(const char *spec, const struct cli_device_options *options,
                          struct anl_context **context, struct anl_device **device)
 {
-    const struct cli_device_options none = { NULL, ANL_EXACT_NORMAL };
+    const struct cli_device_options none = { .worst_grade = ANL_EXACT_NORMAL };
     int code;
     *device = NULL;
     if (options == NULL)
@@ -150,7 +180,7 @@ int cli_open_device_with(const char *spec, const struct cli_device_options *opti
     } else if (strcmp(spec, "cpu") == 0 || strncmp(spec, "cpu:", 4) == 0) {
         code = open_cpu(spec, options->isa, *context, device);
     } else if (strncmp(spec, "cl:", 3) == 0) {
-        code = open_cl(spec, options->worst_grade, *context, device);
+        code = open_cl(spec, options, *context, device);
     } else {
         cli_error("unknown device '%s': write law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE "
                   "(annulet info lists what is here)",
@@ -172,9 +202,8 @@ int cli_open_device(const char *spec, struct anl_context **context, struct anl_d
 void cli_close_device(const char *spec, struct anl_context *context, struct anl_device *device)
 {
     struct anl_cl_entry entry;
-    int p, d;
     if (device != NULL && spec != NULL && strncmp(spec, "cl:", 3) == 0 &&
-        parse_cl(spec, &p, &d) == CLI_OK && find_entry(spec, p, d, &entry) == CLI_OK)
+        cli_find_cl(spec, &entry) == CLI_OK)
         cli_cache_store(&entry, device);
     anl_device_destroy(device);
     anl_context_destroy(context);

@@ -9,7 +9,8 @@
 
 static const char help[] =
     "usage: annulet info [--device D]... [--json]\n\n"
-    "Lists the devices here with backend, instruction set or OpenCL version, memory and grade:\n"
+    "Lists the devices here with backend, instruction set or OpenCL version, memory and grade, and\n"
+    "says where tiles that annulet tune found are in use. The grades:\n"
     "  exact         the law's bits, always\n"
     "  exact-normal  the law's bits while no operand or result is subnormal\n"
     "  fast          no promise\n\n"
@@ -22,7 +23,7 @@ struct report {
     cJSON *devices; /* NULL: text */
 };
 
-static void show_text(const char *spec, const struct anl_device_info *info)
+static void show_text(const char *spec, const struct anl_device_info *info, int tuned)
 {
     printf("%-8s %s\n         %s, %d thread%s, ", spec, info->name, info->detail, info->threads,
            info->threads == 1 ? "" : "s");
@@ -31,13 +32,14 @@ static void show_text(const char *spec, const struct anl_device_info *info)
     printf("grade %s", cli_grade_name(info->grade));
     if (info->failed_probe[0] != 0)
         printf(": %s", info->failed_probe);
-    printf("\n");
+    printf("%s\n", tuned ? "; tuned tiles" : "");
 }
 
-static void show(struct report *report, const char *spec, const struct anl_device_info *info)
+static void show(struct report *report, const char *spec, const struct anl_device_info *info,
+                 int tuned)
 {
     if (report->devices == NULL) {
-        show_text(spec, info);
+        show_text(spec, info, tuned);
         return;
     }
     cJSON *o = cJSON_CreateObject();
@@ -51,12 +53,15 @@ static void show(struct report *report, const char *spec, const struct anl_devic
     cJSON_AddBoolToObject(o, "unified", info->unified);
     cJSON_AddStringToObject(o, "grade", cli_grade_name(info->grade));
     cJSON_AddStringToObject(o, "failed_probe", info->failed_probe);
+    if (info->backend == ANL_CL)
+        cJSON_AddBoolToObject(o, "tuned_tiles", tuned);
     cJSON_AddItemToArray(report->devices, o);
 }
 
 static int show_device(struct report *report, const char *spec)
 {
-    const struct cli_device_options options = { NULL, ANL_FAST };
+    int tuned = 0;
+    const struct cli_device_options options = { .worst_grade = ANL_FAST, .tuned = &tuned };
     struct anl_context *context;
     struct anl_device *device;
     struct anl_device_info info;
@@ -64,7 +69,7 @@ static int show_device(struct report *report, const char *spec)
     if (code != CLI_OK)
         return code;
     anl_device_get_info(device, &info);
-    show(report, spec, &info);
+    show(report, spec, &info, tuned);
     cli_close_device(spec, context, device);
     return CLI_OK;
 }

@@ -110,7 +110,7 @@ static int64_t count_cases(const struct anl_device_info *info, int quick)
 
 static int verify_device(struct verify *v, const char *spec)
 {
-    const struct cli_device_options options = { v->isa, ANL_EXACT_NORMAL };
+    const struct cli_device_options options = { .isa = v->isa, .worst_grade = ANL_EXACT_NORMAL };
     struct anl_context *context;
     struct anl_device *device;
     struct anl_device_info info;

@@ -1,34 +1,51 @@
 #!/bin/sh
 # Compiles every GPU-shaped kernel for Intel (ocloc) and AMD (clang with libclc), with no GPU at hand,
-# and prints what the compilers tell of registers, spills, local memory and SIMD width. Exit status 1
-# if one does not compile, or one that is chosen for the family spills; 0, with a word, where the
-# compilers are missing.
+# and prints what the compilers tell of registers, spills, local memory and SIMD width, and how many of the
+# instructions of the hottest block, the one with most fma, are fma. Exit status 1 if one does not compile,
+# or one that is chosen for the family spills; 0, with a word, where the compilers are missing.
 #
-# usage: tools/compile_kernels.sh [intel DEVICE... | amd DEVICE...]
+# usage: tools/compile_kernels.sh [--markdown] [intel DEVICE... | amd DEVICE...]
+#
+# --markdown prints the table that docs/bench.md ends with:
+#     tools/compile_kernels.sh --markdown > docs/bench/compilers.md && tools/bench/peers.py render
 set -u
+markdown=
+if [ "${1:-}" = --markdown ]; then
+    markdown=1
+    shift
+fi
 cd "$(dirname "$0")/.." || exit 1
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 failed=0
 
-# name, sources of law/ and of cl/, options: as cl/program.c and the operations' C files put them.
-# Families with few registers (Intel) are not given the 128 tile. A fourth field names a vendor on
-# whose devices the kernel is known to spill.
+# name, sources of law/ and of cl/, options: as cl/program.c and the operations' C files put them, with the
+# tiles that cl/tiles.c gives to the family. FEW and OC say how few its registers are.
 variants() {
+    attn='-DBQ=64 -DRQ=4 -DRK=4 -DDC=16 -DVC=16 -DQRES=0 -DUQ=2 -DUV=2 -DOC=64' wide=$attn whole=$attn
     if [ "$1" != intel ]; then
+        attn='-DBQ=64 -DRQ=4 -DRK=4 -DDC=32 -DQRES=0 -DUQ=4 -DUV=4'
+        wide="$attn -DVC=32 -DOC=64" whole="$attn -DVC=16 -DOC=0" attn="$attn -DVC=32 -DOC=0"
         for t in 0 1 3 4 5; do
-            echo "linear128_$t num elem narrow|tensor weights epilogue linear|-DWT=$t -DBM=128 -DTM=8"
+            echo "linear128_$t $linear|-DWT=$t -DBM=128 -DBN=128 -DTM=8 -DTN=8 -DBK=16 -DUK=4 -DPLAIN=1"
         done
     fi
-    cat <<'END'
-linear64 num elem narrow|tensor weights epilogue linear|-DWT=4 -DBM=64 -DTM=4
-linear32 num elem narrow|tensor weights epilogue linear|-DWT=4 -DBM=32 -DTM=4
-linear_row num elem narrow|tensor weights epilogue linear_row|-DWT=4 -DNX=32 -DSY=4
-attn64 num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=0 -DBQ=64 -DRQ=4 -DRK=4 -DDC=32 -DVC=32 -DQRES=0
-attn64h num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=1 -DBQ=64 -DRQ=4 -DRK=4 -DDC=32 -DVC=32 -DQRES=0
-attn128 num softmax narrow|tensor attn|-DDP=128 -DDVP=128 -DKVT=0 -DBQ=64 -DRQ=4 -DRK=4 -DDC=32 -DVC=16 -DQRES=0|intel
-attn256 num softmax narrow|tensor attn|-DDP=256 -DDVP=256 -DKVT=0 -DBQ=64 -DRQ=4 -DRK=4 -DDC=32 -DVC=8 -DQRES=0|intel
-attn_row num softmax narrow|tensor attn_row|-DKVT=0 -DNT=128
+    cat <<END
+linear64 $linear|-DWT=4 -DBM=64 -DBN=64 -DTM=4 -DTN=4 -DBK=16 -DUK=4 -DPLAIN=1
+linear64_f $linear|-DWT=0 -DBM=64 -DBN=64 -DTM=4 -DTN=4 -DBK=16 -DUK=4 -DPLAIN=1
+linear32 $linear|-DWT=4 -DBM=32 -DBN=32 -DTM=4 -DTN=4 -DBK=16 -DUK=4 -DPLAIN=0
+linear_row $row linear_row|-DWT=4 -DNX=32 -DSY=4 -DNC=1 -DNORM=0
+linear_row_n $row linear_row|-DWT=3 -DNX=32 -DSY=2 -DNC=1 -DNORM=1
+ffn_row $row ffn_row|-DWT=4 -DNX=32 -DSY=2 -DNC=2 -DNORM=1
+qkv_row num elem narrow|tensor weights row qkv_row|-DWT=4 -DNX=32 -DSY=2 -DNC=1 -DNORM=1
+attn64 num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=0 $attn
+attn64h num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=1 $attn
+attn128 num softmax narrow|tensor attn|-DDP=128 -DDVP=128 -DKVT=0 $whole
+attn256 num softmax narrow|tensor attn|-DDP=256 -DDVP=256 -DKVT=0 $wide
+attn_scan num softmax narrow|tensor attn_scan|
+attn_row num softmax narrow|tensor attn_row|-DKVT=0 -DNT=256 -DD=64 -DDV=64
+attn_row512 num softmax narrow|tensor attn_row|-DKVT=0 -DNT=512 -DD=64 -DDV=64
+attn_row256 num softmax narrow|tensor attn_row|-DKVT=1 -DNT=256 -DD=256 -DDV=256
 attn_end num softmax narrow|tensor attn_end|
 norm num elem narrow|tensor norm|-DNT=64
 rope num narrow|tensor rope|
@@ -37,6 +54,8 @@ xent num elem softmax narrow|tensor xent|
 probe num|probe|
 END
 }
+linear='num elem narrow|tensor weights epilogue linear'
+row='num elem narrow|tensor weights epilogue row'
 
 # Writes one file of the sources that follow each other in a program.
 join() {
@@ -49,10 +68,19 @@ join() {
     done
 }
 
+# The share of fma in the block of assembly that has most of them: labels, fma, instructions as patterns.
+fma_share() { # file label fma instruction
+    awk -v label="$2" -v fma="$3" -v any="$4" '
+        function close_block() { if (f > most) { most = f; all = n } f = n = 0 }
+        $0 ~ label { close_block(); next }
+        $0 ~ any { n++; if ($0 ~ fma) f++ }
+        END { close_block(); if (most > 7) printf ", fma %d of %d", most, all }' "$1"
+}
+
 # Intel: the report is in the binary's patch tokens: 23 tells the SIMD width, 18 of spilled registers, 38
 # of arrays that stayed in private memory. Each is little-endian words after the token's head.
 intel() {
-    rm -rf "$work/bin" "$work/dump"
+    rm -rf "${work:?}/bin" "$work/dump"
     ocloc compile -q -file "$1.cl" -device "$2" -options "-cl-std=CL1.2 $3" -output k \
         -out_dir "$work/bin" > "$1.log" 2>&1 || return 1
     ocloc disasm -file "$work"/bin/*.bin -device "$2" -dump "$work/dump" > /dev/null 2>&1
@@ -66,8 +94,19 @@ intel() {
          $1 == "Hex" && token == 23 { simd = simd " SIMD" word(3) }
          $1 == "Hex" && token == 18 { spill += word(1) }
          $1 == "Hex" && token == 38 { private += word(3) }
-         END { printf "%s, %d bytes spilled, %d bytes private\n", substr(simd, 2), spill, private
+         END { printf "%s, %d bytes spilled, %d bytes private", substr(simd, 2), spill, private
                exit spill + private > 0 }' "$work/dump/PTM.txt"
+    code=$?
+    if command -v iga64 > /dev/null; then # Debian: libigc-tools
+        platform=9
+        [ "$2" = skl ] || platform=12p71
+        for heap in "$work"/dump/*_KernelHeap.dat; do
+            iga64 -d -p="$platform" "$heap" -o "$work/heap.asm" > /dev/null 2>&1 &&
+                fma_share "$work/heap.asm" '^L[0-9]+:' ' mad ' '^ +[(a-z]'
+        done
+    fi
+    echo
+    return "$code"
 }
 
 amd() {
@@ -79,29 +118,65 @@ amd() {
          /^; LDSByteSize:/ { l = $3 } /^; Occupancy:/ {
              printf "%s%s VGPR, %s SGPR, %s bytes local, %s scratch, occupancy %s", sep, v, s, l, m, $3
              sep = "; "; if (m > 0) spill = 1 }
-         END { print ""; exit spill }' "$1.s"
+         END { exit spill }' "$1.s"
+    code=$?
+    fma_share "$1.s" '^[.A-Za-z_0-9]+:' '\tv_(fma|fmac)_f32' '^\t[a-z]'
+    echo
+    return "$code"
+}
+
+line() { # device kernel text
+    if [ -n "$markdown" ]; then
+        printf '| %s | %s | %s |\n' "$1" "$2" "$3"
+    else
+        printf '%-8s %-12s %s\n' "$1" "$2" "$3"
+    fi
+}
+
+heading() {
+    cat <<END
+## Other vendors' compilers
+
+What Intel's and AMD's compilers make of the kernels, with no such GPU at hand: none of these has been run.
+"fma" is how many of the instructions of the block with most fma, the inner loop, are fma. A kernel's name and
+numbers are those of the tile that the device's family is given (\`tools/compile_kernels.sh\` has the options).
+
+$(date -u +%Y-%m-%d); $(ocloc_version), $("${clang:-clang}" --version 2> /dev/null | head -n 1). Made by
+\`tools/compile_kernels.sh --markdown\`.
+
+| device | kernel | what the compiler tells |
+| --- | --- | --- |
+END
+}
+
+ocloc_version() {
+    dpkg-query -W -f '${Package} ${Version}' intel-opencl-icd 2> /dev/null || echo "Intel's ocloc"
 }
 
 run() { # vendor device
     variants "$1" > "$work/list"
-    next=1
-    [ "$1" = intel ] && next=0
-    while IFS='|' read -r head rest options known; do
+    few=0
+    [ "$1" != intel ] || few=1
+    while IFS='|' read -r head rest options; do
         name=${head%% *}
         law=${head#"$name"}
         join "$law" "$rest" > "$work/$name.cl"
-        if text=$("$1" "$work/$name" "$2" "$options -DALIGNED=1 -DNEXTK=$next"); then
-            printf '%-8s %-12s %s\n' "$2" "$name" "$text"
-        elif [ "$known" = "$1" ] && [ -n "$text" ]; then
-            printf '%-8s %-12s %s (known)\n' "$2" "$name" "$text"
+        if text=$("$1" "$work/$name" "$2" "$options -DALIGNED=1 -DFEW=$few"); then
+            line "$2" "$name" "$text"
         else
-            printf '%-8s %-12s FAILED or spills: %s\n' "$2" "$name" "$text"
+            line "$2" "$name" "FAILED or spills: $text"
             grep -m 3 error "$work/$name.log"
             failed=1
         fi
     done < "$work/list"
 }
 
+libclc=/usr/lib/clc/amdgcn--amdhsa.bc
+clang= # libclc's bitcode wants a clang as new as the one that made it
+for c in clang-19 clang-18 clang-17 clang-16 clang-15; do
+    [ -n "$clang" ] || ! command -v "$c" > /dev/null || clang=$c
+done
+[ -z "$markdown" ] || heading
 vendor=${1:-all}
 [ $# -gt 0 ] && shift
 if [ "$vendor" != amd ]; then
@@ -112,11 +187,6 @@ if [ "$vendor" != amd ]; then
     fi
 fi
 if [ "$vendor" != intel ]; then
-    libclc=/usr/lib/clc/amdgcn--amdhsa.bc
-    clang= # libclc's bitcode wants a clang as new as the one that made it
-    for c in clang-19 clang-18 clang-17 clang-16 clang-15; do
-        [ -n "$clang" ] || ! command -v "$c" > /dev/null || clang=$c
-    done
     if [ -n "$clang" ] && [ -e "$libclc" ]; then
         for d in ${*:-gfx906 gfx1030}; do run amd "$d"; done
     else

@@ -24,7 +24,7 @@ static void on_progress(void *user, uint64_t done, uint64_t total)
 
 int lm_app_open(struct lm_app *app, const char *path, const char *device, const char *isa)
 {
-    struct cli_device_options options = { isa, ANL_EXACT_NORMAL };
+    struct cli_device_options options = { .isa = isa, .worst_grade = ANL_EXACT_NORMAL };
     struct cli_progress progress;
     struct gguf_error err = { "" };
     enum lm_status status;

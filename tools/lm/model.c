@@ -42,18 +42,29 @@ static enum lm_status load_block(struct lm_loader *l, const struct lm_shape *s, 
     return LM_OK;
 }
 
+static uint64_t weights_held(struct anl_device *device)
+{
+    struct anl_memory memory;
+
+    anl_device_get_memory(device, &memory);
+    return memory.weights;
+}
+
 static enum lm_status load_all(struct lm_loader *l, struct lm_model *m)
 {
     const struct lm_shape *s = &m->shape;
     const struct gguf_tensor *head;
+    uint64_t before = weights_held(m->device), unread;
     enum lm_status r = lm_load_weights(l, "token_embd.weight", s->vocab, s->dm, &m->embedding);
 
+    unread = weights_held(m->device) - before;
     if (!r && gguf_find_tensor(l->g, "output.weight", &head, l->err) == GGUF_OK)
         r = lm_load_weights(l, "output.weight", s->vocab, s->dm, &m->head);
     if (!r)
         r = lm_load_vector(l, "output_norm.weight", s->dm, &m->norm);
     for (int64_t i = 0; !r && i < s->blocks; i++)
         r = load_block(l, s, i, &m->block[i]);
+    m->read_bytes = weights_held(m->device) - before - (m->head ? unread : 0);
     /* a tensor that is not used (a bias, factors of the rotary embedding) would be left out of the
      * model in silence */
     if (!r && l->tensors != gguf_n_tensors(l->g)) {
@@ -127,4 +138,9 @@ void lm_model_free(struct lm_model *model)
 const struct lm_shape *lm_model_shape(const struct lm_model *model)
 {
     return &model->shape;
+}
+
+uint64_t lm_model_read_bytes(const struct lm_model *model)
+{
+    return model->read_bytes;
 }

@@ -37,21 +37,27 @@ void lm_model_free(struct lm_model *model); /* NULL is fine */
 
 const struct lm_shape *lm_model_shape(const struct lm_model *model);
 
+/* Bytes of packed weights that a token's logits are computed from: all, but an embedding beside which
+ * there is a head, since a token takes one row of it. */
+uint64_t lm_model_read_bytes(const struct lm_model *model);
+
 /* Room for capacity tokens; chunk (0: a default): how many tokens are computed at a time. The
  * caller frees *out before the model. */
 enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t chunk,
                               struct lm_session **out, struct gguf_error *err);
 void lm_session_free(struct lm_session *session);
 
-/* Appends n <= lm_chunk() tokens; their final normed hidden states stay on the device until the next
- * call. */
+/* Appends n <= lm_chunk() tokens; their hidden states stay on the device until the next call. */
 enum lm_status lm_append(struct lm_session *session, const int32_t *ids, int64_t n,
                          struct gguf_error *err);
+
+/* Forgets all tokens but the first position of them, 0 to lm_position(). */
+void lm_rewind(struct lm_session *session, int64_t position);
 
 int64_t lm_chunk(const struct lm_session *session);
 int64_t lm_position(const struct lm_session *session); /* tokens so far */
 
-/* Hidden states [row0, row0 + rows) of the last call, f32 [rows][dm], to host memory. */
+/* Final normed hidden states [row0, row0 + rows) of the last call, f32 [rows][dm], to host memory. */
 enum lm_status lm_hidden(struct lm_session *session, int64_t row0, int64_t rows, float *out,
                          struct gguf_error *err);
 

@@ -15,6 +15,7 @@ struct lm_model {
     struct anl_weights *embedding, *head; /* head NULL: the embedding serves */
     struct anl_buffer *norm;
     struct lm_block *block; /* shape.blocks of them */
+    uint64_t read_bytes;
 };
 
 #endif

@@ -10,7 +10,9 @@
 
 #include "model_impl.h"
 
-enum { DEFAULT_CHUNK = 1024, NLL_ROWS = 128, SPAN = 512 };
+enum { CHUNK = 1024, CHUNK_CL = 8192, NLL_ROWS = 128, HIDDEN_ROWS = 1024, SPAN = 512 };
+
+#define CHUNK_BYTES (256 << 20) /* of a chunk's buffers, on OpenCL */
 
 struct lm_session {
     struct lm_model *m;
@@ -19,7 +21,7 @@ struct lm_session {
     int64_t piece_tokens, n_pieces;
     struct anl_buffer **k, **v; /* [block][piece] */
     struct anl_kv_piece *pieces; /* n_pieces, filled for each block */
-    struct anl_buffer *h, *a, *q, *att, *hidden, *logits, *nll;
+    struct anl_buffer *h, *q, *att, *hidden, *logits, *nll;
     struct anl_rope_table *rope;
 };
 
@@ -68,20 +70,30 @@ static anl_status make_cache(struct lm_session *s)
     return ANL_OK;
 }
 
+/* Rows of logits, and of normed hidden states, that are made at a time. */
+static int64_t head_rows(const struct lm_session *s)
+{
+    return s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
+}
+
+static int64_t hidden_rows(const struct lm_session *s)
+{
+    return s->chunk < HIDDEN_ROWS ? s->chunk : HIDDEN_ROWS;
+}
+
 static anl_status make_buffers(struct lm_session *s)
 {
     const struct lm_shape *sh = &s->m->shape;
-    int64_t qw = sh->heads * sh->head_dim, nll_rows = s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
+    int64_t qw = sh->heads * sh->head_dim, nll_rows = head_rows(s);
     struct anl_rope_table_params rope = { .size = sizeof rope, .dims = (int)sh->rope_dims,
                                           .base = sh->rope_base, .positions = s->capacity };
     const struct {
         struct anl_buffer **out;
         int64_t rows, width;
     } want[] = {
-        { &s->h, s->chunk, sh->dm },      { &s->a, s->chunk, sh->dm },
-        { &s->q, s->chunk, qw },          { &s->att, s->chunk, qw },
-        { &s->hidden, s->chunk, sh->dm }, { &s->logits, nll_rows, sh->vocab },
-        { &s->nll, nll_rows, 1 },
+        { &s->h, s->chunk, sh->dm },        { &s->q, s->chunk, qw },
+        { &s->att, s->chunk, qw },          { &s->hidden, hidden_rows(s), sh->dm },
+        { &s->logits, nll_rows, sh->vocab }, { &s->nll, nll_rows, 1 },
     };
     anl_status r = anl_rope_table_create(s->m->device, &rope, &s->rope);
 
@@ -90,6 +102,19 @@ static anl_status make_buffers(struct lm_session *s)
                               (uint64_t)(want[i].rows * want[i].width) * sizeof(float),
                               want[i].out);
     return r ? r : make_cache(s);
+}
+
+/* A GPU wants many tokens at a time; CPUs are content with fewer. */
+static int64_t default_chunk(const struct lm_session *s)
+{
+    const struct lm_shape *sh = &s->m->shape;
+    int64_t fit = CHUNK_BYTES / ((sh->dm + 2 * sh->heads * sh->head_dim) * (int64_t)sizeof(float));
+    struct anl_device_info info;
+
+    anl_device_get_info(s->m->device, &info);
+    if (info.backend != ANL_CL)
+        return CHUNK;
+    return fit < CHUNK ? CHUNK : fit > CHUNK_CL ? CHUNK_CL : fit;
 }
 
 enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t chunk,
@@ -105,7 +130,7 @@ enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t 
         return LM_DEVICE;
     s->m = model;
     s->capacity = capacity;
-    s->chunk = chunk > 0 ? chunk : DEFAULT_CHUNK;
+    s->chunk = chunk > 0 ? chunk : default_chunk(s);
     s->chunk = s->chunk < capacity ? s->chunk : capacity;
     if (capacity < 1 || capacity > model->shape.context) {
         snprintf(err->message, sizeof err->message,
@@ -143,7 +168,6 @@ void lm_session_free(struct lm_session *session)
         anl_buffer_destroy(s->v[i]);
     }
     anl_buffer_destroy(s->h);
-    anl_buffer_destroy(s->a);
     anl_buffer_destroy(s->q);
     anl_buffer_destroy(s->att);
     anl_buffer_destroy(s->hidden);
@@ -161,60 +185,37 @@ static struct anl_tensor matrix(struct anl_buffer *b, int64_t rows, int64_t widt
     return anl_tensor_2d(b, 0, ANL_F32, rows, width);
 }
 
-/* [T, heads * D] seen as [T, heads, D]. */
-static struct anl_tensor by_head(struct anl_tensor t, int64_t heads, int64_t d)
+/* The weights of a norm. */
+static struct anl_tensor norm_of(const struct lm_session *s, struct anl_buffer *w)
 {
-    return anl_tensor_3d(t.buffer, t.offset, t.dtype, t.dim[0], heads, d);
+    return anl_tensor_1d(w, 0, ANL_F32, s->m->shape.dm);
 }
 
-static anl_status linear(struct lm_session *s, struct anl_tensor x, const struct anl_weights *w,
-                         struct anl_tensor residual, struct anl_tensor out)
+/* Queries of n tokens, and their keys and values into the cache: cut where a piece ends. */
+static anl_status project(struct lm_session *s, int64_t block, int64_t n)
 {
-    struct anl_linear_params p = { .size = sizeof p, .x = x, .w = w, .residual = residual,
-                                   .out = out };
-    return anl_linear(s->m->device, &p);
-}
-
-static anl_status norm(struct lm_session *s, struct anl_tensor x, struct anl_buffer *w,
-                       struct anl_tensor out)
-{
-    struct anl_norm_params p = { .size = sizeof p, .x = x,
-                                 .w = anl_tensor_1d(w, 0, ANL_F32, x.dim[1]),
-                                 .eps = s->m->shape.eps, .out = out };
-    return anl_norm(s->m->device, &p);
-}
-
-static anl_status rope(struct lm_session *s, struct anl_tensor x, int64_t position)
-{
-    struct anl_rope_params p = { .size = sizeof p, .x = x, .table = s->rope,
-                                 .pairs = ANL_ROPE_ADJACENT, .position = position, .out = x };
-    return anl_rope(s->m->device, &p);
-}
-
-/* Keys and values of n tokens from position on into the cache: cut where a piece ends. */
-static anl_status fill_cache(struct lm_session *s, const struct lm_block *b, int64_t block,
-                             struct anl_tensor x)
-{
-    const struct anl_tensor none = { 0 };
-    int64_t n = x.dim[0], width = kv_width(s), i = 0;
+    const struct lm_shape *sh = &s->m->shape;
+    const struct lm_block *b = &s->m->block[block];
+    struct anl_qkv_params p = { .size = sizeof p, .norm = norm_of(s, b->attn_norm), .eps = sh->eps,
+                                .wq = b->q, .wk = b->k, .wv = b->v, .table = s->rope,
+                                .pairs = ANL_ROPE_ADJACENT };
+    uint64_t q_row = (uint64_t)(sh->heads * sh->head_dim) * sizeof(float);
+    uint64_t kv_row = (uint64_t)kv_width(s) * sizeof(float);
     anl_status r = ANL_OK;
 
-    while (!r && i < n) {
+    for (int64_t i = 0, m; !r && i < n; i += m) {
         int64_t at = s->position + i, piece = at / s->piece_tokens, from = at % s->piece_tokens;
-        int64_t room = s->piece_tokens - from, m = n - i < room ? n - i : room;
-        uint64_t offset = (uint64_t)(from * width) * sizeof(float);
-        struct anl_tensor part = x, k, v;
+        int64_t room = s->piece_tokens - from, cache = block * s->n_pieces + piece;
 
-        part.offset += (uint64_t)(i * x.stride[0]) * sizeof(float);
-        part.dim[0] = m;
-        k = anl_tensor_2d(s->k[block * s->n_pieces + piece], offset, ANL_F32, m, width);
-        v = anl_tensor_2d(s->v[block * s->n_pieces + piece], offset, ANL_F32, m, width);
-        r = linear(s, part, b->k, none, k);
-        if (!r)
-            r = linear(s, part, b->v, none, v);
-        if (!r)
-            r = rope(s, by_head(k, s->m->shape.kv_heads, s->m->shape.head_dim), at);
-        i += m;
+        m = n - i < room ? n - i : room;
+        p.position = at;
+        p.x = anl_tensor_2d(s->h, (uint64_t)(i * sh->dm) * sizeof(float), ANL_F32, m, sh->dm);
+        p.q = anl_tensor_3d(s->q, (uint64_t)i * q_row, ANL_F32, m, sh->heads, sh->head_dim);
+        p.k = anl_tensor_3d(s->k[cache], (uint64_t)from * kv_row, ANL_F32, m, sh->kv_heads,
+                            sh->head_dim);
+        p.v = p.k;
+        p.v.buffer = s->v[cache];
+        r = anl_qkv(s->m->device, &p);
     }
     return r;
 }
@@ -255,26 +256,18 @@ static anl_status one_block(struct lm_session *s, int64_t i, int64_t n)
 {
     const struct lm_shape *sh = &s->m->shape;
     const struct lm_block *b = &s->m->block[i];
-    const struct anl_tensor none = { 0 };
-    int64_t qw = sh->heads * sh->head_dim;
-    struct anl_tensor h = matrix(s->h, n, sh->dm), a = matrix(s->a, n, sh->dm);
-    struct anl_tensor q = matrix(s->q, n, qw), att = matrix(s->att, n, qw);
-    struct anl_ffn_params ffn = { .size = sizeof ffn, .x = a, .gate = b->gate, .up = b->up,
-                                  .down = b->down, .act = ANL_ACT_SILU, .residual = h, .out = h };
-    anl_status r = norm(s, h, b->attn_norm, a);
+    struct anl_tensor h = matrix(s->h, n, sh->dm);
+    struct anl_linear_params o = { .size = sizeof o, .x = matrix(s->att, n, sh->heads * sh->head_dim),
+                                   .w = b->o, .residual = h, .out = h };
+    struct anl_ffn_params ffn = { .size = sizeof ffn, .x = h, .norm = norm_of(s, b->ffn_norm),
+                                  .eps = sh->eps, .gate = b->gate, .up = b->up, .down = b->down,
+                                  .act = ANL_ACT_SILU, .residual = h, .out = h };
+    anl_status r = project(s, i, n);
 
-    if (!r)
-        r = linear(s, a, b->q, none, q);
-    if (!r)
-        r = rope(s, by_head(q, sh->heads, sh->head_dim), s->position);
-    if (!r)
-        r = fill_cache(s, b, i, a);
     if (!r)
         r = attend(s, i, n);
     if (!r)
-        r = linear(s, att, b->o, h, h);
-    if (!r)
-        r = norm(s, h, b->ffn_norm, a);
+        r = anl_linear(s->m->device, &o);
     return r ? r : anl_ffn(s->m->device, &ffn);
 }
 
@@ -297,13 +290,18 @@ enum lm_status lm_append(struct lm_session *session, const int32_t *ids, int64_t
     r = anl_embed(s->m->device, &embed);
     for (int64_t i = 0; !r && i < s->m->shape.blocks; i++)
         r = one_block(s, i, n);
-    if (!r)
-        r = norm(s, matrix(s->h, n, dm), s->m->norm, matrix(s->hidden, n, dm));
     if (r)
         return device_failed(s, err);
     s->position += n;
     s->rows = n;
     return LM_OK;
+}
+
+void lm_rewind(struct lm_session *session, int64_t position)
+{
+    if (position >= 0 && position < session->position)
+        session->position = position;
+    session->rows = 0; /* they may be of a token that is gone */
 }
 
 int64_t lm_chunk(const struct lm_session *session)
@@ -327,27 +325,42 @@ static enum lm_status check_rows(const struct lm_session *s, int64_t row0, int64
     return LM_BAD_FILE;
 }
 
+/* The last block's results of rows [row0, row0 + rows), not normed yet. */
+static struct anl_tensor last_rows(const struct lm_session *s, int64_t row0, int64_t rows)
+{
+    int64_t dm = s->m->shape.dm;
+    return anl_tensor_2d(s->h, (uint64_t)(row0 * dm) * sizeof(float), ANL_F32, rows, dm);
+}
+
 enum lm_status lm_hidden(struct lm_session *session, int64_t row0, int64_t rows, float *out,
                          struct gguf_error *err)
 {
-    uint64_t row = (uint64_t)session->m->shape.dm * sizeof(float);
-    if (check_rows(session, row0, rows, err))
+    struct lm_session *s = session;
+    int64_t dm = s->m->shape.dm, most = hidden_rows(s);
+
+    if (check_rows(s, row0, rows, err))
         return LM_BAD_FILE;
-    if (anl_buffer_read(session->hidden, (uint64_t)row0 * row, out, (uint64_t)rows * row))
-        return device_failed(session, err);
+    for (int64_t i = 0; i < rows; i += most) {
+        int64_t n = rows - i < most ? rows - i : most;
+        struct anl_norm_params p = { .size = sizeof p, .x = last_rows(s, row0 + i, n),
+                                     .w = norm_of(s, s->m->norm), .eps = s->m->shape.eps,
+                                     .out = matrix(s->hidden, n, dm) };
+        if (anl_norm(s->m->device, &p) ||
+            anl_buffer_read(s->hidden, 0, out + i * dm, (uint64_t)(n * dm) * sizeof(float)))
+            return device_failed(s, err);
+    }
     return LM_OK;
 }
 
-/* logits [rows, vocab] of hidden rows [row0, row0 + rows), rows <= NLL_ROWS. */
+/* logits [rows, vocab] of rows [row0, row0 + rows), rows <= head_rows(). */
 static anl_status head(struct lm_session *s, int64_t row0, int64_t rows, struct anl_tensor *logits)
 {
-    const struct lm_shape *sh = &s->m->shape;
-    const struct anl_tensor none = { 0 };
-    struct anl_tensor x = matrix(s->hidden, rows, sh->dm);
+    struct anl_linear_params p = { .size = sizeof p, .x = last_rows(s, row0, rows),
+                                   .norm = norm_of(s, s->m->norm), .eps = s->m->shape.eps,
+                                   .w = s->m->head ? s->m->head : s->m->embedding };
 
-    x.offset = (uint64_t)(row0 * sh->dm) * sizeof(float);
-    *logits = matrix(s->logits, rows, sh->vocab);
-    return linear(s, x, s->m->head ? s->m->head : s->m->embedding, none, *logits);
+    p.out = *logits = matrix(s->logits, rows, s->m->shape.vocab);
+    return anl_linear(s->m->device, &p);
 }
 
 enum lm_status lm_logits(struct lm_session *session, int64_t row, float *out,
@@ -367,7 +380,7 @@ enum lm_status lm_nll(struct lm_session *session, int64_t row0, int64_t rows,
                       const int32_t *targets, float *out, struct gguf_error *err)
 {
     struct lm_session *s = session;
-    int64_t most = s->chunk < NLL_ROWS ? s->chunk : NLL_ROWS;
+    int64_t most = head_rows(s);
 
     if (check_rows(s, row0, rows, err))
         return LM_BAD_FILE;
