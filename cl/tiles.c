@@ -10,6 +10,7 @@
 
 #define VENDOR_NVIDIA 0x10de
 #define VENDOR_AMD 0x1002
+#define VENDOR_NONE 0 /* Mesa's llvmpipe */
 
 /* A lane's work in a tenth of a second at one MHz: no launch is longer, since drivers kill kernels that
  * run for seconds, and desktops stand still meanwhile. */
@@ -20,6 +21,14 @@ static const struct anl_cl_tiles fallback = {
     .launch_fma = LAUNCH_FMA * 8,
     .few_registers = 1,
     .whole_o = 0,
+    .linear = { { 64, 64, 4, 4, 16, 4, 4, 100, 60 }, { 32, 32, 4, 4, 16, 4, 8, 70, 60 } },
+};
+
+/* A GPU that a CPU plays: its compiler has a stack for what registers do not hold, and few turns to spare
+ * (README.md). */
+static const struct anl_cl_tiles played = {
+    .launch_fma = LAUNCH_FMA * 8,
+    .whole_o = INT_MAX,
     .linear = { { 64, 64, 4, 4, 16, 4, 4, 100, 60 }, { 32, 32, 4, 4, 16, 4, 8, 70, 60 } },
 };
 
@@ -186,6 +195,7 @@ const char *anl_cl_tiles_set(struct anl_cl_device *d, uint64_t vendor, const cha
 {
     const struct anl_cl_tiles *own = vendor == VENDOR_NVIDIA ? &nvidia
                                      : vendor == VENDOR_AMD  ? &amd
+                                     : vendor == VENDOR_NONE ? &played
                                                              : &fallback;
     int linear = 0, attn = 0;
 
