@@ -135,7 +135,7 @@ other_packages()
 # Compilers of other vendors' GPUs; not all distributions have them under these names.
 kernel_packages()
 {
-    install_packages intel-opencl-icd clang-15 libclc-15-dev || skip "not all of them are there"
+    install_packages intel-opencl-icd clang-15 libclc-15-dev libigc-tools || skip "not all of them are there"
 }
 
 # configure DIR OPTION...: sets up and builds; a folder of an earlier run serves if it has these options.
