@@ -21,7 +21,7 @@ static const char *const parts[ANL_CL_UNITS][MAX_PARTS] = {
                          "ffn_row" },
     [ANL_CL_QKV_ROW] = { "vec", "num", "elem", "narrow", "tensor", "weights", "row", "qkv_row" },
     [ANL_CL_LINEAR_CPU] = { "vec", "num", "elem", "narrow", "tensor", "epilogue", "linear_cpu" },
-    [ANL_CL_ATTN_TILE] = { "vec", "num", "softmax", "narrow", "tensor", "attn" },
+    [ANL_CL_ATTN_TILE] = { "vec", "num", "softmax", "narrow", "tensor", "attn_stage", "attn" },
     [ANL_CL_ATTN_SCAN] = { "vec", "num", "softmax", "narrow", "tensor", "attn_scan" },
     [ANL_CL_ATTN_ROW] = { "vec", "num", "softmax", "narrow", "tensor", "attn_row" },
     [ANL_CL_ATTN_CPU] = { "vec", "num", "softmax", "narrow", "tensor", "attn_cpu" },

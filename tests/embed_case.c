@@ -125,12 +125,7 @@ static const struct shape_field fields[] = {
     { "t", SHAPE_NUMBER, offsetof(struct embed_case, t), .low = 1, .high = 1 << 26 },
     { "n", SHAPE_NUMBER, offsetof(struct embed_case, n), .low = 1, .high = 1 << 24 },
     { "dm", SHAPE_NUMBER, offsetof(struct embed_case, dm), .low = 1, .high = 1 << 24 },
-    { "f32", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_F32 },
-    { "f16", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_F16 },
-    { "bf16", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_BF16 },
-    { "q8_0", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q8_0 },
-    { "q4_0", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q4_0 },
-    { "q4_1", SHAPE_WORD, offsetof(struct embed_case, w), .value = ANL_Q4_1 },
+    SHAPE_WEIGHTS(offsetof(struct embed_case, w)),
 };
 
 static const struct case_bench bench[] = {

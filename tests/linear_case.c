@@ -257,12 +257,7 @@ static const struct shape_field fields[] = {
     { "t", SHAPE_NUMBER, offsetof(struct linear_case, t), .low = 1, .high = 1 << 24 },
     { "n", SHAPE_NUMBER, offsetof(struct linear_case, n), .low = 1, .high = 1 << 24 },
     { "k", SHAPE_NUMBER, offsetof(struct linear_case, k), .low = 1, .high = 1 << 24 },
-    { "f32", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_F32 },
-    { "f16", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_F16 },
-    { "bf16", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_BF16 },
-    { "q8_0", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q8_0 },
-    { "q4_0", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q4_0 },
-    { "q4_1", SHAPE_WORD, offsetof(struct linear_case, w), .value = ANL_Q4_1 },
+    SHAPE_WEIGHTS(offsetof(struct linear_case, w)),
 };
 
 static const struct case_bench bench[] = {

@@ -255,12 +255,7 @@ static const struct shape_field fields[] = {
     { "h", SHAPE_NUMBER, offsetof(struct qkv_case, h), .low = 1, .high = 1 << 12 },
     { "hkv", SHAPE_NUMBER, offsetof(struct qkv_case, hkv), .low = 1, .high = 1 << 12 },
     { "d", SHAPE_NUMBER, offsetof(struct qkv_case, d), .low = 2, .high = 1024 },
-    { "f32", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_F32 },
-    { "f16", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_F16 },
-    { "bf16", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_BF16 },
-    { "q8_0", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_Q8_0 },
-    { "q4_0", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_Q4_0 },
-    { "q4_1", SHAPE_WORD, offsetof(struct qkv_case, w), .value = ANL_Q4_1 },
+    SHAPE_WEIGHTS(offsetof(struct qkv_case, w)),
 };
 
 static const struct case_bench bench[] = {

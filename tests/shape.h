@@ -22,6 +22,15 @@ struct shape_field {
     int also_value;
 };
 
+/* The words of the weights' types, for the field at that offset. */
+#define SHAPE_WEIGHTS(offset)                                        \
+    { "f32", SHAPE_WORD, offset, .value = ANL_F32 },                 \
+        { "f16", SHAPE_WORD, offset, .value = ANL_F16 },             \
+        { "bf16", SHAPE_WORD, offset, .value = ANL_BF16 },           \
+        { "q8_0", SHAPE_WORD, offset, .value = ANL_Q8_0 },           \
+        { "q4_0", SHAPE_WORD, offset, .value = ANL_Q4_0 },           \
+        { "q4_1", SHAPE_WORD, offset, .value = ANL_Q4_1 }
+
 /* A case, zeroed or with defaults, from text. Returns 0, or -1 with what is wrong in error. Numbers
  * that are not given stay as they are. */
 int shape_parse(const char *text, const struct shape_field *fields, int count, void *c, char *error,

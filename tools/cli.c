@@ -123,9 +123,9 @@ int cli_finish_output(void)
     return CLI_BAD_RESULT;
 }
 
-int cli_print_json(cJSON *json)
+/* Takes both; text is the json's, or NULL. */
+static int print_json(cJSON *json, char *text)
 {
-    char *text = json != NULL ? cJSON_Print(json) : NULL;
     cJSON_Delete(json);
     if (text == NULL) {
         cli_error("out of memory");
@@ -134,4 +134,14 @@ int cli_print_json(cJSON *json)
     printf("%s\n", text);
     cJSON_free(text);
     return cli_finish_output();
+}
+
+int cli_print_json(cJSON *json)
+{
+    return print_json(json, json != NULL ? cJSON_Print(json) : NULL);
+}
+
+int cli_print_json_line(cJSON *json)
+{
+    return print_json(json, json != NULL ? cJSON_PrintUnformatted(json) : NULL);
 }

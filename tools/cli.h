@@ -69,6 +69,8 @@ void cli_progress_end(struct cli_progress *p);
 
 /* Prints as one indented object with a newline, and deletes it. CLI_BAD_RESULT: stdout failed. */
 int cli_print_json(cJSON *json);
+/* The same on one line, flushed, so that a reader at the other end of a pipe has it at once. */
+int cli_print_json_line(cJSON *json);
 
 /* Flushes stdout; what could not be written (a full disk, a closed pipe) is an error. */
 int cli_finish_output(void);

@@ -38,10 +38,10 @@ linear_row $row linear_row|-DWT=4 -DNX=32 -DSY=4 -DNC=1 -DNORM=0
 linear_row_n $row linear_row|-DWT=3 -DNX=32 -DSY=2 -DNC=1 -DNORM=1
 ffn_row $row ffn_row|-DWT=4 -DNX=32 -DSY=2 -DNC=2 -DNORM=1
 qkv_row num elem narrow|tensor weights row qkv_row|-DWT=4 -DNX=32 -DSY=2 -DNC=1 -DNORM=1
-attn64 num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=0 $attn
-attn64h num softmax narrow|tensor attn|-DDP=64 -DDVP=64 -DKVT=1 $attn
-attn128 num softmax narrow|tensor attn|-DDP=128 -DDVP=128 -DKVT=0 $whole
-attn256 num softmax narrow|tensor attn|-DDP=256 -DDVP=256 -DKVT=0 $wide
+attn64 num softmax narrow|tensor attn_stage attn|-DDP=64 -DDVP=64 -DKVT=0 $attn
+attn64h num softmax narrow|tensor attn_stage attn|-DDP=64 -DDVP=64 -DKVT=1 $attn
+attn128 num softmax narrow|tensor attn_stage attn|-DDP=128 -DDVP=128 -DKVT=0 $whole
+attn256 num softmax narrow|tensor attn_stage attn|-DDP=256 -DDVP=256 -DKVT=0 $wide
 attn_scan num softmax narrow|tensor attn_scan|
 attn_row num softmax narrow|tensor attn_row|-DKVT=0 -DNT=256 -DD=64 -DDV=64
 attn_row512 num softmax narrow|tensor attn_row|-DKVT=0 -DNT=512 -DD=64 -DDV=64

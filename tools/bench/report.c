@@ -46,20 +46,6 @@ static double ratio(double a, double b)
     return b > 0 ? a / b : 0;
 }
 
-/* One line, flushed, so that a reader at the other end of a pipe has it at once. */
-static int print_line(cJSON *o)
-{
-    char *text = o != NULL ? cJSON_PrintUnformatted(o) : NULL;
-    cJSON_Delete(o);
-    if (text == NULL) {
-        cli_error("out of memory");
-        return CLI_BAD_RESULT;
-    }
-    printf("%s\n", text);
-    cJSON_free(text);
-    return cli_finish_output();
-}
-
 static cJSON *begin_line(const struct bench *b, const struct bench_task *task)
 {
     cJSON *o = cJSON_CreateObject();
@@ -110,7 +96,7 @@ static int report_json(const struct bench *b, const struct bench_task *task,
     }
     cJSON_AddNumberToObject(o, "peak_gflops", s->peak * 1e-9);
     cJSON_AddNumberToObject(o, "bandwidth_gbs", s->bandwidth * 1e-9);
-    return print_line(o);
+    return cli_print_json_line(o);
 }
 
 static void print_title(struct bench *b)
@@ -157,7 +143,7 @@ int bench_report_ready(const struct bench *b, const struct bench_task *task)
 {
     cJSON *o = begin_line(b, task);
     cJSON_AddBoolToObject(o, "ready", 1);
-    return print_line(o);
+    return cli_print_json_line(o);
 }
 
 int bench_report_round(double seconds, double peak)
@@ -165,5 +151,5 @@ int bench_report_round(double seconds, double peak)
     cJSON *o = cJSON_CreateObject();
     cJSON_AddNumberToObject(o, "seconds", seconds);
     cJSON_AddNumberToObject(o, "peak_gflops", peak * 1e-9);
-    return print_line(o);
+    return cli_print_json_line(o);
 }
