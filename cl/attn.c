@@ -2,7 +2,8 @@
  *
  * The running states of all queries of a launch lie in the scratch arena: rows of DVP floats, and
  * (m, l) pairs. Spans reach them in ring order: over the pieces downwards with phase 1 (each query's
- * own span and those below), then downwards again with phase 2 (those above). */
+ * own span and those below), then downwards again with phase 2 (those above). They begin fresh, or with
+ * the caller's states. */
 #include <stdio.h>
 
 #include "cl/cl.h"
@@ -25,6 +26,8 @@ struct job {
     struct anl_cl_device *d;
     const struct anl_attn_params *p;
     int64_t sq, sk, offset, heads, group, dim, dv;
+    int64_t span0, spans; /* the first that the pieces hold, and how many */
+    int phases;           /* bits 1, 2: those that the call is to go through */
     float c;
     struct tiles t;
     cl_mem scratch_o, scratch_ml, odd;
@@ -147,7 +150,35 @@ static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t hea
     return anl_cl_launch(&c, 2, groups, group);
 }
 
-/* Spans [lo, hi) of a piece (NULL: no keys at all) meet the part's queries. */
+/* The running states of n_heads times head_rows rows from row state0 of scratch on, the first of a head
+ * being query i0: the caller's, or fresh. */
+static anl_status begin(struct job *j, int64_t state0, int64_t head0, int64_t n_heads, int64_t head_rows,
+                        int64_t i0)
+{
+    const struct anl_attn_params *p = j->p;
+    size_t group[2] = { 64, 1 };
+    size_t groups[2] = { (size_t)anl_cl_ceil_div(head_rows * j->t.dvp, 64), (size_t)n_heads };
+    struct anl_cl_call c;
+
+    anl_cl_begin(&c, j->d, ANL_CL_ATTN_END, "", "attn_begin");
+    anl_cl_arg_mem(&c, j->scratch_o);
+    anl_cl_arg_mem(&c, j->scratch_ml);
+    anl_cl_arg_long(&c, state0);
+    anl_cl_arg_int(&c, j->t.dvp);
+    anl_cl_arg_int(&c, (int32_t)j->dv);
+    anl_cl_arg_int(&c, (int32_t)j->heads);
+    anl_cl_arg_long(&c, head0);
+    anl_cl_arg_long(&c, head_rows);
+    anl_cl_arg_long(&c, i0);
+    anl_cl_arg_long(&c, j->sq);
+    anl_cl_arg_tensor(&c, &p->m, &p->q);
+    anl_cl_arg_tensor(&c, &p->l, &p->q);
+    anl_cl_arg_tensor(&c, &p->o, &p->q);
+    anl_cl_arg_int(&c, p->resume != 0);
+    return anl_cl_launch(&c, 2, groups, group);
+}
+
+/* Spans [lo, hi) of a piece meet the part's queries. */
 static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece *piece, int64_t lo,
                        int64_t hi, int phases)
 {
@@ -163,8 +194,8 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
     anl_cl_begin(&c, j->d, j->t.cpu ? ANL_CL_ATTN_CPU : ANL_CL_ATTN_TILE, j->t.options,
                  j->t.cpu ? "attn_cpu" : "attn_tile");
     anl_cl_arg_tensor(&c, &p->q, &p->q);
-    anl_cl_arg_tensor(&c, piece ? &piece->k : &p->q, &p->q);
-    anl_cl_arg_tensor(&c, piece ? &piece->v : &p->q, &p->q);
+    anl_cl_arg_tensor(&c, &piece->k, &p->q);
+    anl_cl_arg_tensor(&c, &piece->v, &p->q);
     anl_cl_arg_mem(&c, j->scratch_o);
     anl_cl_arg_mem(&c, j->scratch_ml);
     if (!j->t.cpu)
@@ -177,9 +208,9 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
     anl_cl_arg_long(&c, j->sq);
     anl_cl_arg_int(&c, (int32_t)j->dim);
     anl_cl_arg_int(&c, (int32_t)j->dv);
-    anl_cl_arg_long(&c, j->sk > 0 ? j->sk : 1);
-    anl_cl_arg_long(&c, piece ? piece->start : 0);
-    anl_cl_arg_long(&c, piece ? piece->k.dim[2] : 0);
+    anl_cl_arg_long(&c, j->sk);
+    anl_cl_arg_long(&c, piece->start);
+    anl_cl_arg_long(&c, piece->k.dim[2]);
     anl_cl_arg_long(&c, lo);
     anl_cl_arg_long(&c, hi);
     anl_cl_arg_int(&c, p->causal != 0);
@@ -198,34 +229,49 @@ static int64_t launch_spans(const struct job *j, int64_t rows)
     return fit < 1 ? 1 : fit > 1e12 ? (int64_t)1000000000000 : (int64_t)fit;
 }
 
+/* The pieces' spans meet the part, from the last downwards; queries [.., hi). */
+static anl_status sweep(struct job *j, struct part *a, int64_t hi, int64_t step, int phases)
+{
+    /* no query's own span lies above */
+    int64_t own_top = j->offset + hi - 1 < 0 ? 0 : (j->offset + hi - 1) / SPAN;
+    anl_status s = ANL_OK;
+
+    for (int i = j->p->n_pieces - 1; !s && i >= 0; i--) {
+        const struct anl_kv_piece *k = &j->p->pieces[i];
+        int64_t first = k->start / SPAN, top = first + anl_cl_ceil_div(k->k.dim[2], SPAN);
+        for (int64_t h = top; !s && h > first; h -= step) {
+            int64_t l = h - step > first ? h - step : first;
+            if (phases == 1 && l > own_top)
+                continue;
+            s = meet(j, a, k, l, h, phases);
+        }
+    }
+    return s;
+}
+
 static anl_status run_part(struct job *j, struct part *a)
 {
-    const struct anl_attn_params *p = j->p;
     int64_t rows = a->n_tiles * j->t.bq, lo, hi, step = launch_spans(j, rows * a->n_heads);
-    int64_t own_top, all = anl_cl_ceil_div(j->sk, SPAN);
-    int one = p->n_pieces == 1 && all <= step;
+    int64_t query0 = a->tile0 - j->offset; /* of the first row, there or not */
     anl_status s = ANL_OK;
 
     part_queries(j, a, &lo, &hi);
-    own_top = (j->offset + hi - 1) / SPAN; /* no query's own span lies above */
-    if (j->offset + hi - 1 < 0)
-        own_top = 0;
-    if (!p->n_pieces)
-        s = meet(j, a, NULL, 0, 0, 0);
-    for (int phase = 1; phase <= (p->causal || one ? 1 : 2); phase++)
-        for (int i = p->n_pieces - 1; !s && i >= 0; i--) {
-            const struct anl_kv_piece *k = &p->pieces[i];
-            int64_t first = k->start / SPAN, top = first + anl_cl_ceil_div(k->k.dim[2], SPAN);
-            for (int64_t h = top; !s && h > first; h -= step) {
-                int64_t l = h - step > first ? h - step : first;
-                if (phase == 1 && l > own_top)
-                    continue;
-                s = meet(j, a, k, l, h, one ? 3 : phase);
-            }
-        }
-    if (s)
-        return s;
-    return end(j, a->head0, a->n_heads, rows, lo + j->offset - a->tile0, lo, hi - lo);
+    if (j->p->resume) {
+        s = begin(j, 0, a->head0, a->n_heads, rows, query0);
+        a->first = 0;
+    }
+    if (j->p->n_pieces == 1 && j->spans <= step) {
+        if (!s && j->phases)
+            s = sweep(j, a, hi, step, j->phases);
+    } else {
+        if (!s && j->phases & 1)
+            s = sweep(j, a, hi, step, 1);
+        if (!s && j->phases & 2)
+            s = sweep(j, a, hi, step, 2);
+    }
+    if (!s && a->first) /* no span at all */
+        s = begin(j, 0, a->head0, a->n_heads, rows, query0);
+    return s ? s : end(j, a->head0, a->n_heads, rows, lo - query0, lo, hi - lo);
 }
 
 /* Blocks of a piece from its block first on, as many as a launch may read. */
@@ -277,6 +323,8 @@ static anl_status tiles_ready(struct job *j, int64_t rows)
 
     if (!s)
         s = anl_cl_ready(d, ANL_CL_ATTN_END, "", "attn_end");
+    if (!j->spans)
+        return s;
     if (j->t.cpu)
         return s ? s : anl_cl_ready(d, ANL_CL_ATTN_CPU, j->t.options, "attn_cpu");
     if (!s)
@@ -302,7 +350,7 @@ static anl_status run_tiles(struct job *j)
     heads_each = tiles_each < tiles ? 1 : max_rows / (tiles * bq);
     heads_each = heads_each < 1 ? 1 : heads_each < n_heads ? heads_each : n_heads;
     s = tiles_ready(j, heads_each * tiles_each * bq);
-    if (!s && !j->t.cpu)
+    if (!s && !j->t.cpu && j->spans)
         s = scan(j);
     for (int64_t h = 0; !s && h < n_heads; h += heads_each)
         for (int64_t t = 0; !s && t < tiles; t += tiles_each) {
@@ -332,9 +380,9 @@ static anl_status pick_row_group(struct job *j)
     }
 }
 
-/* The states of spans first to first + n - 1 of a piece, of rows / sq heads. */
+/* The states of spans g to g + n - 1, in piece k, of rows / sq heads. */
 static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t head0, int64_t rows,
-                           int64_t first, int64_t n)
+                           int64_t g, int64_t n)
 {
     const struct anl_attn_params *p = j->p;
     size_t groups[2] = { (size_t)n, (size_t)rows }, group[2] = { (size_t)j->t.threads, 1 };
@@ -352,26 +400,31 @@ static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t 
     anl_cl_arg_long(&c, j->offset);
     anl_cl_arg_long(&c, j->sq);
     anl_cl_arg_int(&c, j->t.dvp);
-    anl_cl_arg_int(&c, (int32_t)anl_cl_ceil_div(j->sk, SPAN));
+    anl_cl_arg_long(&c, j->span0);
+    anl_cl_arg_int(&c, (int32_t)j->spans);
     anl_cl_arg_long(&c, k->start);
     anl_cl_arg_long(&c, k->k.dim[2]);
-    anl_cl_arg_long(&c, k->start / SPAN + first);
+    anl_cl_arg_long(&c, g);
     anl_cl_arg_int(&c, p->causal != 0);
     anl_cl_arg_float(&c, j->c);
     return anl_cl_launch(&c, 2, groups, group);
 }
 
-/* A span's states of all queries of rows / sq heads, by piece. */
+/* A span's states of all queries of rows / sq heads, by piece: of the spans that a query visits. */
 static anl_status row_spans(struct job *j, int64_t head0, int64_t rows)
 {
-    int64_t step = launch_spans(j, rows);
+    int64_t step = launch_spans(j, rows), last = (j->sk - 1) / SPAN;
+    int64_t own0 = j->offset < 0 ? 0 : j->offset / SPAN;
+    int64_t own1 = j->offset + j->sq - 1 < 0 ? 0 : (j->offset + j->sq - 1) / SPAN;
+    int64_t lo = j->phases & 1 ? 0 : own0 + 1, hi = j->phases & 2 ? last + 1 : own1 + 1;
     anl_status s = ANL_OK;
 
     for (int i = 0; i < j->p->n_pieces; i++) {
         const struct anl_kv_piece *k = &j->p->pieces[i];
-        int64_t spans = anl_cl_ceil_div(k->k.dim[2], SPAN);
-        for (int64_t first = 0; !s && first < spans; first += step)
-            s = row_some(j, k, head0, rows, first, spans - first < step ? spans - first : step);
+        int64_t span0 = k->start / SPAN, end = span0 + anl_cl_ceil_div(k->k.dim[2], SPAN);
+        end = end < hi ? end : hi;
+        for (int64_t g = span0 > lo ? span0 : lo; !s && g < end; g += step)
+            s = row_some(j, k, head0, rows, g, end - g < step ? end - g : step);
     }
     return s;
 }
@@ -387,13 +440,16 @@ static anl_status row_merge(struct job *j, int64_t head0, int64_t rows)
     anl_cl_arg_mem(&c, j->scratch_ml);
     anl_cl_arg_int(&c, j->t.dvp);
     anl_cl_arg_int(&c, (int32_t)j->dv);
-    anl_cl_arg_int(&c, (int32_t)anl_cl_ceil_div(j->sk, SPAN));
+    anl_cl_arg_int(&c, (int32_t)j->span0);
+    anl_cl_arg_int(&c, (int32_t)j->spans);
+    anl_cl_arg_int(&c, (int32_t)((j->sk - 1) / SPAN));
     anl_cl_arg_int(&c, (int32_t)j->heads);
     anl_cl_arg_long(&c, head0);
     anl_cl_arg_long(&c, j->sq);
     anl_cl_arg_long(&c, j->offset);
-    anl_cl_arg_int(&c, j->p->causal != 0);
+    anl_cl_arg_int(&c, j->phases);
     anl_cl_arg_long(&c, rows);
+    anl_cl_arg_int(&c, j->p->resume != 0);
     result_args(&c, j->p);
     return anl_cl_launch(&c, 1, groups, group);
 }
@@ -401,9 +457,9 @@ static anl_status row_merge(struct job *j, int64_t head0, int64_t rows)
 /* Few queries: one work-group per query and span. */
 static anl_status run_rows(struct job *j)
 {
-    int64_t n_heads = j->p->q.dim[0] * j->heads, spans = anl_cl_ceil_div(j->sk, SPAN);
-    int64_t each = STATE_BYTES / ((j->t.dvp * 4 + 8) * spans) / j->sq;
-    int64_t fit = launch_spans(j, j->sq) / spans; /* heads that a launch may have */
+    int64_t n_heads = j->p->q.dim[0] * j->heads, states_each = j->spans + (j->p->resume ? 1 : 0);
+    int64_t each = STATE_BYTES / ((j->t.dvp * 4 + 8) * states_each) / j->sq;
+    int64_t fit = launch_spans(j, j->sq) / j->spans; /* heads that a launch may have */
     anl_status s;
 
     each = each < fit ? each : fit;
@@ -412,10 +468,12 @@ static anl_status run_rows(struct job *j)
     if (!s)
         s = anl_cl_ready(j->d, ANL_CL_ATTN_END, "", "attn_merge");
     if (!s)
-        s = states(j, each * j->sq * spans);
+        s = states(j, each * j->sq * states_each);
     for (int64_t h = 0; !s && h < n_heads; h += each) {
         int64_t n = n_heads - h < each ? n_heads - h : each;
         s = row_spans(j, h, n * j->sq);
+        if (!s && j->p->resume)
+            s = begin(j, n * j->sq * j->spans, h, n, j->sq, 0);
         if (!s)
             s = row_merge(j, h, n * j->sq);
     }
@@ -425,10 +483,16 @@ static anl_status run_rows(struct job *j)
 anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *p)
 {
     const struct anl_kv_piece *last = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
-    struct job j = { .d = anl_cl(device), .p = p, .sq = p->q.dim[2], .offset = *p->offset };
+    struct job j = { .d = anl_cl(device), .p = p, .sq = p->q.dim[2], .sk = p->keys, .offset = *p->offset };
     anl_status s = ANL_OK;
 
-    j.sk = last ? last->start + last->k.dim[2] : 0;
+    if (last) {
+        j.span0 = p->pieces[0].start / SPAN;
+        j.spans = anl_cl_ceil_div(last->start + last->k.dim[2], SPAN) - j.span0;
+    }
+    j.phases = p->spans == ANL_SPANS_ABOVE ? 2 : p->spans == ANL_SPANS_TO_OWN ? 1 : 3;
+    if (p->causal)
+        j.phases &= 1;
     j.heads = p->q.dim[1];
     j.group = last ? j.heads / last->k.dim[1] : j.heads;
     j.dim = p->q.dim[3];
@@ -437,9 +501,11 @@ anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *
     j.t.cpu = j.d->cpu_shaped;
     j.t.dp = j.t.cpu ? round_up(j.dim, 16) : j.dim <= 64 ? 64 : round_up(j.dim, 32);
     j.t.dvp = round_up(j.dv, j.t.cpu ? 16 : 64);
-    if (!j.t.cpu && j.sq <= ROW_QUERIES && j.sk)
+    if (!j.t.cpu && j.sq <= ROW_QUERIES && j.spans)
         return run_rows(&j);
-    if (j.t.cpu)
+    if (!j.spans)
+        j.t.bq = 64; /* states only: no kernel goes through spans */
+    else if (j.t.cpu)
         pick_cpu_tiles(&j);
     else
         s = pick_gpu_tiles(&j);

@@ -1,5 +1,6 @@
-/* cl/attn_end.cl: what follows the spans: the result is written, from a row's one state (attn_end) or
- * from the states of its spans, where each was computed on its own (attn_merge). */
+/* cl/attn_end.cl: what comes before and after the spans: a row's state is fresh or the caller's
+ * (attn_begin); the result is written, from a row's one state (attn_end) or from the states of its spans,
+ * where each was computed on its own (attn_merge). */
 
 static inline long view_at(long4 v, long b, long h, long i)
 {
@@ -24,6 +25,28 @@ static inline void put(float2 ml, float x, long b, long h, long i, int col, __gl
     }
 }
 
+/* The running states of head_rows rows a head: row r is query i0 + r, if there is one, and has the
+ * caller's state if there is one (given) and it is not empty. One work-item per element of o; the states
+ * begin at state0. */
+__kernel void attn_begin(__global float *state_o, __global float2 *state_ml, long state0, int dvp, int dv,
+                         int heads, long head0, long head_rows, long i0, long sq, __global const float *m,
+                         long4 mv, __global const float *l, long4 lv, __global const float *o, long4 ov,
+                         int given)
+{
+    const long e = get_global_id(0), r = e / dvp, i = i0 + r, head = head0 + (long)get_global_id(1);
+    const long row = state0 + (long)get_global_id(1) * head_rows + r, b = head / heads, h = head % heads;
+    const int col = (int)(e % dvp);
+    if (r >= head_rows)
+        return;
+    const int there = given && i >= 0 && i < sq;
+    const float sum = there ? load1(l, view_at(lv, b, h, i), 0) : 0.0f;
+    state_o[row * dvp + col] =
+        sum != 0.0f && col < dv ? load1(o, view_at(ov, b, h, i) + col, 0) : 0.0f;
+    if (col == 0)
+        state_ml[row] = sum != 0.0f ? (float2)(load1(m, view_at(mv, b, h, i), 0), sum)
+                                    : (float2)(-INFINITY, 0.0f);
+}
+
 /* One work-item per element of o; rows of a head begin at head * head_rows + shift. */
 __kernel void attn_end(__global const float *state_o, __global const float2 *state_ml, int dvp,
                        int dv, int heads, long head0, long head_rows, long shift, long i0, long n,
@@ -39,11 +62,13 @@ __kernel void attn_end(__global const float *state_o, __global const float2 *sta
         o, ov, flags);
 }
 
-/* Spans' states [row][span] are merged in ring order; one work-item per element of o. Row r is query
- * r % sq of head head0 + r / sq. */
+/* The states [row][span] of spans span0 to span0 + spans - 1 are merged in ring order; one work-item per
+ * element of o. Row r is query r % sq of head head0 + r / sq; last is the last span of all keys. phases: 1
+ * spans up to a row's own, 2 those above. With resume the rows' running states lie behind the spans'. */
 __kernel void attn_merge(__global const float *span_o, __global const float2 *span_ml, int dvp, int dv,
-                         int spans, int heads, long head0, long sq, long offset, int causal, long rows,
-                         __global float *out, long4 outv, int out_type, __global float *m, long4 mv,
+                         int span0, int spans, int last, int heads, long head0, long sq, long offset,
+                         int phases, long rows, int resume, __global float *out, long4 outv,
+                         int out_type, __global float *m, long4 mv,
                          __global float *l, long4 lv, __global float *o, long4 ov, int flags)
 {
     const long e = get_global_id(0), row = e / dv;
@@ -51,11 +76,18 @@ __kernel void attn_merge(__global const float *span_o, __global const float2 *sp
     if (row >= rows)
         return;
     const long head = head0 + row / sq, query = row % sq;
-    const int own = (int)clamp((offset + query) >> 9, 0L, (long)spans - 1);
+    /* the row's own span among these; all of them may lie above it, or below */
+    const int own = (int)clamp((offset + query) >> 9, 0L, (long)last) - span0;
+    const int top = min(own, spans - 1), down = phases & 1 ? max(top + 1, 0) : 0;
+    const int above = phases & 2 ? spans - max(min(own + 1, spans), 0) : 0;
     float2 run = (float2)(-INFINITY, 0.0f);
     float x = 0.0f;
-    for (int i = 0; i < (causal ? own + 1 : spans); i++) {
-        const int span = i <= own ? own - i : spans - (i - own);
+    if (resume) {
+        run = span_ml[rows * spans + row];
+        x = span_o[(rows * spans + row) * dvp + col];
+    }
+    for (int i = 0; i < down + above; i++) {
+        const int span = i < down ? top - i : spans - 1 - (i - down);
         const float2 s = span_ml[row * spans + span];
         const float so = span_o[(row * spans + span) * dvp + col];
         if (s.y == 0.0f)

@@ -50,7 +50,7 @@ static inline float score(__local const float *tile, __local const float4 *q, in
 __kernel void attn_row(__global const float *q, long4 qv, __global const float *kk, long4 kv,
                        __global const float *vv, long4 vv4, __global float *span_o,
                        __global float2 *span_ml, int heads, int group, long head0, long offset,
-                       long sq, int dvp, int spans, long piece0, long piece_keys, long span_lo,
+                       long sq, int dvp, long span0, int spans, long piece0, long piece_keys, long span_lo,
                        int causal, float c)
 {
     __local float4 tile4[TK * PITCH / 4], qs[2 * UNITS(D)], sc4[LAW_SPAN / 4];
@@ -60,7 +60,7 @@ __kernel void attn_row(__global const float *q, long4 qv, __global const float *
     const long span = span_lo + (long)get_group_id(0), row = get_group_id(1);
     const long head = head0 + row / sq, b = head / heads, h = head % heads;
     const long i = row % sq, pos = offset + i, key0 = span * LAW_SPAN;
-    const long at = row * spans + span;
+    const long at = row * spans + span - span0;
     long end = min(key0 + LAW_SPAN, piece0 + piece_keys);
     if (causal)
         end = min(end, pos + 1);

@@ -33,15 +33,15 @@ struct job {
     int64_t phase;  /* tiles are cut where phase + query is a multiple of nq */
     int64_t blocks; /* tiles along the queries */
     int64_t rows;   /* most rows of a tile */
-    int64_t spans;
+    int64_t span0, span1; /* the spans that the pieces hold */
     size_t per_slab; /* sub-tiles whose queries lie side by side in rows of CPU_LDA */
-    char *split; /* [tiles][spans] blocks of states, or NULL */
+    char *split; /* [tiles][span1 - span0] blocks of states, or NULL */
 };
 
 struct tile {
     int64_t b, hkv, i0, n; /* batch, key/value head, first query, queries */
     int64_t rows;          /* group * n: row r is query i0 + r % n of head r / n of the group */
-    int64_t own, last;     /* spans: of the queries' position, and the last one */
+    int64_t own;           /* the span of the queries' positions */
 };
 
 /* A worker's memory. */
@@ -106,6 +106,7 @@ static float *query_at(const struct job *j, const struct work *w, int64_t r)
 static struct tile tile_of(const struct job *j, int64_t index)
 {
     int64_t block = index % j->blocks, pair = index / j->blocks, end;
+    int64_t last = (j->sk - 1) / LAW_SPAN;
     struct tile t = { .b = pair / j->hkv, .hkv = pair % j->hkv };
 
     /* the last queries first: causal, they have the most to do */
@@ -115,9 +116,8 @@ static struct tile tile_of(const struct job *j, int64_t index)
     t.i0 = t.i0 < 0 ? 0 : t.i0;
     t.n = end - t.i0;
     t.rows = t.n * j->group;
-    t.last = (j->sk - 1) / LAW_SPAN;
     t.own = *j->p->offset + t.i0 < 0 ? 0 : (*j->p->offset + t.i0) / LAW_SPAN;
-    t.own = t.own > t.last ? t.last : t.own;
+    t.own = t.own > last ? last : t.own;
     return t;
 }
 
@@ -340,6 +340,26 @@ static void clear(const struct job *j, const struct tile *t, struct states *s)
         s->m[r] = -INFINITY;
 }
 
+/* What the tile's spans join: nothing, or the states that the caller hands in. */
+static void begin(const struct job *j, const struct tile *t, struct states *s)
+{
+    const struct anl_attn_params *p = j->p;
+
+    clear(j, t, s);
+    for (int64_t r = 0; p->resume && r < t->rows; r++) {
+        int64_t h = t->hkv * j->group + r / t->n, i = t->i0 + r % t->n;
+        float l = ((const float *)anl_host_ptr(&p->l))[offset_of(&p->l, t->b, h, i)];
+        if (l == 0)
+            continue;
+        s->empty[r] = 0;
+        s->l[r] = l;
+        s->m[r] = ((const float *)anl_host_ptr(&p->m))[offset_of(&p->m, t->b, h, i)];
+        memcpy(s->o + r * j->dvp,
+               (const float *)anl_host_ptr(&p->o) + offset_of(&p->o, t->b, h, i),
+               (size_t)j->dv * sizeof(float));
+    }
+}
+
 static void store_row(const struct job *j, const struct tile *t, int64_t r, const struct states *s,
                       float *narrowed)
 {
@@ -365,15 +385,24 @@ static void store_row(const struct job *j, const struct tile *t, int64_t r, cons
                    (int)j->dv);
 }
 
-/* The spans of a tile in ring order: the n-th, or -1 after the last. */
+/* Whether the tile visits span g, which the pieces hold. */
+static int visits(const struct job *j, const struct tile *t, int64_t g)
+{
+    return g <= t->own ? j->p->spans != ANL_SPANS_ABOVE
+                       : j->p->spans != ANL_SPANS_TO_OWN && !j->p->causal;
+}
+
+/* The spans that a tile visits, in ring order: the n-th, or -1 after the last. */
 static int64_t ring_span(const struct job *j, const struct tile *t, int64_t n)
 {
-    if (j->sk == 0)
-        return -1;
-    if (n <= t->own)
-        return t->own - n;
-    n -= t->own + 1;
-    return !j->p->causal && n < t->last - t->own ? t->last - n : -1;
+    int64_t top = t->own < j->span1 ? t->own : j->span1 - 1; /* the first going down from its own */
+    int64_t low = t->own < j->span0 ? j->span0 : t->own + 1; /* the last of those above */
+    int64_t down = top >= j->span0 && visits(j, t, top) ? top - j->span0 + 1 : 0;
+    int64_t above = low < j->span1 && visits(j, t, low) ? j->span1 - low : 0;
+
+    if (n < down)
+        return top - n;
+    return n < down + above ? j->span1 - 1 - (n - down) : -1;
 }
 
 static void tile_task(void *arg, int64_t i, char *memory)
@@ -383,7 +412,7 @@ static void tile_task(void *arg, int64_t i, char *memory)
     struct work w = layout(j, memory);
     int64_t g;
 
-    clear(j, &t, &w.run);
+    begin(j, &t, &w.run);
     load_queries(j, &t, &w);
     for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++)
         one_span(j, &t, g, &w, &w.run);
@@ -393,19 +422,21 @@ static void tile_task(void *arg, int64_t i, char *memory)
 
 static struct states split_states(const struct job *j, int64_t tile, int64_t g)
 {
-    return states_at(j, j->split + (size_t)(tile * j->spans + g) * states_size(j));
+    int64_t spans = j->span1 - j->span0;
+
+    return states_at(j, j->split + (size_t)(tile * spans + g - j->span0) * states_size(j));
 }
 
 static void split_task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
-    int64_t index = i / j->spans, g = i % j->spans;
+    int64_t spans = j->span1 - j->span0, index = i / spans, g = j->span0 + i % spans;
     struct tile t = tile_of(j, index);
     struct work w = layout(j, memory);
     struct states s = split_states(j, index, g);
 
     clear(j, &t, &s);
-    if (j->p->causal && g > t.own)
+    if (!visits(j, &t, g))
         return;
     load_queries(j, &t, &w);
     one_span(j, &t, g, &w, &s);
@@ -418,7 +449,7 @@ static void merge_task(void *arg, int64_t i, char *memory)
     struct work w = layout(j, memory);
     int64_t g;
 
-    clear(j, &t, &w.run);
+    begin(j, &t, &w.run);
     for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++) {
         struct states s = split_states(j, i, g);
         for (int64_t r = 0; r < t.rows; r++)
@@ -433,12 +464,13 @@ static void merge_task(void *arg, int64_t i, char *memory)
 static double cost(const struct job *j)
 {
     double rows = (double)(j->b * j->h * j->sq), pairs = (double)(j->b * j->hkv) * 8;
-    return (rows + pairs) * (double)j->sk * (double)(j->dk + j->dvp);
+    return (rows + pairs) * (double)((j->span1 - j->span0) * LAW_SPAN) * (double)(j->dk + j->dvp);
 }
 
 static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, size_t work)
 {
-    size_t bytes = (size_t)(tiles * j->spans) * states_size(j);
+    int64_t spans = j->span1 - j->span0;
+    size_t bytes = (size_t)(tiles * spans) * states_size(j);
     anl_status s;
 
     j->split = anl_context_alloc(d->base.context, bytes, 64);
@@ -446,10 +478,10 @@ static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, 
         return anl_fail(&d->base, ANL_E_MEMORY, "anl_attn: %zu bytes of states: out of memory",
                         bytes);
     anl_account(&d->base, ANL_FOR_SCRATCH, (int64_t)bytes);
-    s = anl_cpu_run(d, tiles * j->spans, split_task, j, work, cost(j));
+    s = anl_cpu_run(d, tiles * spans, split_task, j, work, cost(j));
     if (!s)
         s = anl_cpu_run(d, tiles, merge_task, j, work,
-                        (double)(j->b * j->h * j->sq * j->spans * j->dvp));
+                        (double)(j->b * j->h * j->sq * spans * j->dvp));
     anl_account(&d->base, ANL_FOR_SCRATCH, -(int64_t)bytes);
     anl_context_free(d->base.context, j->split);
     return s;
@@ -470,17 +502,17 @@ static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p
 {
     const struct anl_kv_piece *end = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
     struct job j = { .d = d, .p = p, .b = p->q.dim[0], .h = p->q.dim[1], .sq = p->q.dim[2],
-                     .dk = p->q.dim[3], .hkv = 1 };
+                     .sk = p->keys, .dk = p->q.dim[3], .hkv = 1 };
 
     if (end) {
         j.hkv = end->k.dim[1];
-        j.sk = end->start + end->k.dim[2];
+        j.span0 = p->pieces[0].start / LAW_SPAN;
+        j.span1 = (end->start + end->k.dim[2] + LAW_SPAN - 1) / LAW_SPAN;
     }
     j.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
     j.dvp = (j.dv + d->k->nr - 1) / d->k->nr * d->k->nr;
     j.group = j.h / j.hkv;
     j.per_slab = CPU_LDA / (size_t)j.dk;
-    j.spans = (j.sk + LAW_SPAN - 1) / LAW_SPAN;
     j.nq = tile_queries(d, &j);
     j.phase = (*p->offset % j.nq + j.nq) % j.nq;
     j.blocks = (j.phase + j.sq + j.nq - 1) / j.nq;
@@ -495,7 +527,7 @@ anl_status anl_cpu_attn(struct anl_device *device, const struct anl_attn_params 
     int64_t tiles = j.b * j.hkv * j.blocks;
     size_t work = layout(&j, NULL).size;
 
-    if (tiles < 2 * (int64_t)d->threads && j.spans > 1 && d->threads > 1)
+    if (tiles < 2 * (int64_t)d->threads && j.span1 - j.span0 > 1 && d->threads > 1)
         return run_split(d, &j, tiles, work);
     return anl_cpu_run(d, tiles, tile_task, &j, work, cost(&j));
 }

@@ -14,6 +14,7 @@ struct query {
     int64_t b, hkv;   /* batch, key/value head */
     int64_t position; /* of the query */
     int64_t sk;
+    int64_t first, end; /* keys [first, end) are in the pieces */
     int64_t d, dv;
     float q[ANL_ATTN_MAX_D]; /* times scale and log2 e */
 };
@@ -110,31 +111,52 @@ static void merge(struct state *run, const struct state *s, int64_t dv)
     }
 }
 
+/* Span g joins the running state, if the pieces hold it. */
+static void visit(const struct query *q, int64_t g, struct state *run)
+{
+    struct state s;
+
+    if (g * LAW_SPAN < q->first || g * LAW_SPAN >= q->end)
+        return;
+    span(q, g, &s);
+    merge(run, &s, q->dv);
+}
+
 /* Spans in ring order: own, downwards to 0, then, unless causal, from the last down to own + 1. */
 static void ring(const struct query *q, struct state *run)
 {
     int64_t last = (q->sk - 1) / LAW_SPAN;
     int64_t own = q->position < 0 ? 0 : q->position / LAW_SPAN;
-    struct state s;
 
-    *run = (struct state){ .empty = 1 };
-    if (q->sk == 0)
-        return;
     if (own > last)
         own = last;
-    for (int64_t g = own; g >= 0; g--) {
-        span(q, g, &s);
-        merge(run, &s, q->dv);
-    }
-    for (int64_t g = last; !q->p->causal && g > own; g--) {
-        span(q, g, &s);
-        merge(run, &s, q->dv);
-    }
+    if (q->p->spans != ANL_SPANS_ABOVE)
+        for (int64_t g = own; g >= 0; g--)
+            visit(q, g, run);
+    if (q->p->spans != ANL_SPANS_TO_OWN && !q->p->causal)
+        for (int64_t g = last; g > own; g--)
+            visit(q, g, run);
 }
 
 static int64_t at(const struct anl_tensor *t, int64_t b, int64_t h, int64_t i)
 {
     return b * t->stride[0] + h * t->stride[1] + i * t->stride[2];
+}
+
+/* What the query's spans join: nothing, or the state that the caller hands in. */
+static void begin(const struct anl_attn_params *p, int64_t b, int64_t h, int64_t i, int64_t dv,
+                  struct state *s)
+{
+    *s = (struct state){ .empty = 1 };
+    if (!p->resume)
+        return;
+    s->l = law_load(&p->l, at(&p->l, b, h, i));
+    s->empty = s->l == 0;
+    if (s->empty)
+        return;
+    s->m = law_load(&p->m, at(&p->m, b, h, i));
+    for (int64_t d = 0; d < dv; d++)
+        s->o[d] = law_load(&p->o, at(&p->o, b, h, i) + d);
 }
 
 static void store(const struct anl_attn_params *p, int64_t b, int64_t h, int64_t i, int64_t dv,
@@ -157,10 +179,11 @@ __attribute__((noinline)) static void run_all(const struct anl_attn_params *p)
     const struct anl_kv_piece *end = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
     int64_t hkv = end ? end->k.dim[1] : 1, group = p->q.dim[1] / hkv;
     float c = p->scale * LAW_LOG2E;
-    struct query q = { .p = p, .d = p->q.dim[3] };
+    struct query q = { .p = p, .sk = p->keys, .d = p->q.dim[3] };
     struct state s;
 
-    q.sk = end ? end->start + end->k.dim[2] : 0;
+    q.first = end ? p->pieces[0].start : 0;
+    q.end = end ? end->start + end->k.dim[2] : 0;
     q.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
     for (q.b = 0; q.b < p->q.dim[0]; q.b++)
         for (int64_t h = 0; h < p->q.dim[1]; h++)
@@ -169,6 +192,7 @@ __attribute__((noinline)) static void run_all(const struct anl_attn_params *p)
                 q.position = *p->offset + i;
                 for (int64_t d = 0; d < q.d; d++)
                     q.q[d] = law_load(&p->q, at(&p->q, q.b, h, i) + d) * c;
+                begin(p, q.b, h, i, q.dv, &s);
                 ring(&q, &s);
                 store(p, q.b, h, i, q.dv, &s);
             }

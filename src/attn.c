@@ -1,6 +1,8 @@
 /* src/attn.c: anl_attn(): checks and defaults, then the backend. */
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "law/fpenv.h"
 #include "src/internal.h"
@@ -19,13 +21,39 @@ static float default_scale(int64_t d)
     return scale;
 }
 
+/* Where piece i lies among the keys: after those before it, which end at *end. */
+static anl_status check_place(struct anl_device *device, const struct anl_attn_params *p, int i,
+                              int64_t *end)
+{
+    const char *op = "anl_attn";
+    const struct anl_kv_piece *piece = &p->pieces[i];
+    int64_t length = piece->k.dim[2];
+
+    if (length < 1)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: pieces[%d] has no keys", op, i);
+    if (i == 0 && p->keys && piece->start >= 0 && piece->start < p->keys)
+        *end = piece->start;
+    if (piece->start != *end || piece->start % 512)
+        return anl_fail(device, ANL_E_ARGUMENT,
+                        "%s: pieces[%d].start is %lld: the pieces before it end at key %lld, and it "
+                        "must be a multiple of 512",
+                        op, i, (long long)piece->start, (long long)*end);
+    *end += length;
+    if (p->keys && (*end > p->keys || (*end < p->keys && *end % 512)))
+        return anl_fail(device, ANL_E_ARGUMENT,
+                        "%s: pieces[%d] ends at key %lld: a multiple of 512 up to keys, %lld, or that "
+                        "is needed",
+                        op, i, (long long)*end, (long long)p->keys);
+    return ANL_OK;
+}
+
+/* *sk: SK. */
 static anl_status check_pieces(struct anl_device *device, const struct anl_attn_params *p,
                                const int64_t *dims, int64_t *sk)
 {
     const char *op = "anl_attn";
-    int64_t hkv = -1;
+    int64_t hkv = -1, end = 0;
 
-    *sk = 0;
     if (p->n_pieces < 0 || p->n_pieces > ANL_ATTN_MAX_PIECES || (p->n_pieces && !p->pieces))
         return anl_fail(device, ANL_E_ARGUMENT, "%s: n_pieces is %d with pieces %p", op,
                         p->n_pieces, (const void *)p->pieces);
@@ -44,18 +72,13 @@ static anl_status check_pieces(struct anl_device *device, const struct anl_attn_
         snprintf(k, sizeof k, "pieces[%d].k", i);
         snprintf(v, sizeof v, "pieces[%d].v", i);
         s = anl_check(device, op, e, 2);
+        hkv = piece->k.dim[1];
+        if (!s)
+            s = check_place(device, p, i, &end);
         if (s)
             return s;
-        hkv = piece->k.dim[1];
-        if (piece->k.dim[2] < 1)
-            return anl_fail(device, ANL_E_ARGUMENT, "%s: pieces[%d] has no keys", op, i);
-        if (piece->start != *sk || piece->start % 512)
-            return anl_fail(device, ANL_E_ARGUMENT,
-                            "%s: pieces[%d].start is %lld: the pieces before it hold %lld keys, and "
-                            "it must be a multiple of 512",
-                            op, i, (long long)piece->start, (long long)*sk);
-        *sk += piece->k.dim[2];
     }
+    *sk = p->keys ? p->keys : end;
     if (p->n_pieces && (hkv < 1 || dims[1] % hkv))
         return anl_fail(device, ANL_E_ARGUMENT,
                         "%s: q has %lld heads, not a multiple of the %lld of the keys", op,
@@ -73,6 +96,8 @@ static anl_status check_views(struct anl_device *device, const struct anl_attn_p
     if (state != 0 && state != 3)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: of m, l and o %d are given: all or none", op,
                         state);
+    if (p->resume && !state)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: resume is %d without m, l and o", op, p->resume);
     if (!p->out.buffer && !state)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: out has no buffer", op);
     for (int i = 0; i < 3; i++)
@@ -97,26 +122,41 @@ static anl_status check_views(struct anl_device *device, const struct anl_attn_p
     return ANL_OK;
 }
 
+static anl_status check_numbers(struct anl_device *device, const struct anl_attn_params *p)
+{
+    const char *op = "anl_attn";
+
+    if (!isfinite(p->scale))
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: scale is %g", op, (double)p->scale);
+    if (p->keys < 0 || p->keys > INT64_C(1) << 40)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: keys is %lld", op, (long long)p->keys);
+    if ((unsigned)p->spans > ANL_SPANS_ABOVE)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: spans is %d", op, (int)p->spans);
+    return ANL_OK;
+}
+
 anl_status anl_attn(struct anl_device *device, const struct anl_attn_params *params)
 {
     const char *op = "anl_attn";
-    struct anl_attn_params p;
+    struct anl_attn_params p = { 0 };
+    /* the struct has grown: callers of the first one have no keys, spans or resume */
+    const size_t first = offsetof(struct anl_attn_params, keys);
     int64_t dims[4] = { 0 }, sk, offset; /* B, H, D, DV */
-    anl_status s = anl_enter(device, op, params, sizeof *params);
+    anl_status s = anl_enter(device, op, params, first);
 
     if (s)
         return s;
-    p = *params;
+    memcpy(&p, params, params->size < sizeof p ? params->size : sizeof p);
     s = check_views(device, &p, dims);
+    if (!s)
+        s = check_numbers(device, &p);
+    if (!s)
+        s = check_pieces(device, &p, dims, &sk);
     if (s)
         return s;
-    s = check_pieces(device, &p, dims, &sk);
-    if (s)
-        return s;
-    if (!isfinite(p.scale))
-        return anl_fail(device, ANL_E_ARGUMENT, "%s: scale is %g", op, (double)p.scale);
     if (p.scale == 0)
         p.scale = default_scale(dims[2]);
+    p.keys = sk;
     offset = p.offset ? *p.offset : sk - p.q.dim[2];
     if (offset < -(INT64_C(1) << 40) || offset > INT64_C(1) << 40)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: offset is %lld", op, (long long)offset);

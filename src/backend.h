@@ -78,7 +78,7 @@ struct anl_backend {
     anl_status (*ffn_hidden)(struct anl_device *device, const struct anl_ffn_params *params,
                              const struct anl_tensor *x, const struct anl_tensor *hidden);
     /* An operation's own function; ffn and qkv may be NULL: src composes them of others then. qkv, and
-     * linear with a norm, meet up to fused_tokens tokens only. */
+     * linear with a norm, meet up to fused_tokens tokens only. attn gets SK in keys, always. */
 #define ANL_OP_FIELD(op) \
     anl_status (*op)(struct anl_device * device, const struct anl_##op##_params *params);
     ANL_OPS(ANL_OP_FIELD)

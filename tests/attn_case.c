@@ -104,6 +104,28 @@ static const struct attn_case table[] = {
     { ONE, .sq = 9, .sk = 70, .d = 8, .dv = 8, .scale = 0.3f, .causal = 1 },
     { ONE, .sq = 9, .sk = 70, .d = 8, .dv = 8, .scale = -1.5f },
 
+    /* in several calls; the quick ones have the hashes of the one call above */
+    { QUICK, ONE, .sq = 3, .sk = 1601, .d = 8, .dv = 8, .piece = 1, .cut = 1 },
+    { QUICK, ONE, .sq = 3, .sk = 1601, .d = 8, .dv = 8, .causal = 1, .piece = 1, .cut = 2 },
+    { QUICK, ONE, .sq = 5, .sk = 1100, .d = 8, .dv = 8, .piece = 1, .cut = 1,
+      .state = ATTN_OUT_AND_STATE },
+    { QUICK, ONE, .sq = 7, .sk = 1600, .d = 8, .dv = 8, .piece = 1, .cut = 2, AT(509) },
+    { ONE, .sq = 5, .sk = 2300, .d = 3, .dv = 4, .head.kind = GEN_ADVERSARIAL, .scale = 1,
+      .piece = 1, .cut = 1, .state = ATTN_OUT_AND_STATE },
+    { ONE, .sq = 70, .sk = 2300, .d = 3, .dv = 4, .head.kind = GEN_ADVERSARIAL, .scale = 1,
+      .piece = -1, .cut = 1, AT(990), .state = ATTN_OUT_AND_STATE },
+    { .b = 2, .h = 6, .hkv = 2, .sq = 1, .sk = 2600, .d = 16, .dv = 17, .kv = ANL_F16, .piece = 2,
+      .cut = 2, .out = ANL_F16, AT(1300) },
+    { .b = 2, .h = 4, .hkv = 2, .sq = 70, .sk = 1600, .d = 8, .dv = 9, .kv = ANL_BF16, .piece = 1,
+      .cut = 3, .out = ANL_BF16, AT(-40) },
+    { ONE, .sq = 70, .sk = 1600, .d = 8, .dv = 8, .causal = 1, .piece = 1, .cut = 1, AT(-40),
+      .state = ATTN_OUT_AND_STATE },
+    { .b = 1, .h = 2, .hkv = 1, .sq = 40, .sk = 1601, .d = 8, .dv = 65, .piece = 1, .cut = -1,
+      .state = ATTN_OUT_AND_STATE, AT(500) },
+    { ONE, .sq = 4, .sk = 2300, .d = 3, .dv = 4, .head.kind = GEN_ADVERSARIAL, .scale = 1,
+      .piece = 1, .cut = -2, .state = ATTN_OUT_AND_STATE, AT(900) },
+    { ONE, .sq = 3, .sk = 0, .d = 3, .dv = 4, .cut = 1, .state = ATTN_OUT_AND_STATE },
+
     /* the witnesses of docs/numerics.md, section 3: out must be 0x00000000 and 0x3c9e00dd */
     { QUICK, ONE, .sq = 1, .sk = 128, .d = 1, .dv = 1, .scale = 1, .witness = 1 },
     { QUICK, ONE, .sq = 1, .sk = 128, .d = 1, .dv = 1, .scale = 1, .witness = 2 },
@@ -158,18 +180,20 @@ static void describe(int index, char *name, size_t size)
 {
     static const char *const state[] = { "", " + state", " state only" };
     const struct attn_case *c = &table[index];
-    char offset[32] = "", piece[16] = "", scale[24] = "", seed[16] = "";
+    char offset[32] = "", piece[16] = "", scale[24] = "", seed[16] = "", cut[16] = "";
     if (c->has_offset)
         snprintf(offset, sizeof offset, " at %lld", (long long)c->offset);
     if (c->piece != 0)
         snprintf(piece, sizeof piece, " pieces %d", c->piece);
+    if (c->cut != 0)
+        snprintf(cut, sizeof cut, " cut %d", c->cut);
     if (c->scale < 0 || c->scale > 0)
         snprintf(scale, sizeof scale, " scale %.2f", (double)c->scale);
     if (c->head.seed != 0)
         snprintf(seed, sizeof seed, " %u", c->head.seed);
-    snprintf(name, size, "B%d H%d/%d Q%d K%d D%d V%d %s%s%s%s%s > %s%s %s%s%s", (int)c->b, (int)c->h,
+    snprintf(name, size, "B%d H%d/%d Q%d K%d D%d V%d %s%s%s%s%s%s > %s%s %s%s%s", (int)c->b, (int)c->h,
              (int)c->hkv, (int)c->sq, (int)c->sk, (int)c->d, (int)c->dv, anl_dtype_name(c->kv),
-             c->causal ? " causal" : "", offset, piece, scale, anl_dtype_name(c->out),
+             c->causal ? " causal" : "", offset, piece, cut, scale, anl_dtype_name(c->out),
              state[c->state], c->witness ? "witness" : gen_kind_name(c->head.kind), seed,
              c->witness == 2 ? " 2" : "");
 }
@@ -308,9 +332,57 @@ static int place_pieces(struct place *p, const struct attn_case *c, const struct
 
 #define PIECES 64
 
+/* One call, or a chain of them: place_run() makes it through call(). */
+struct chain {
+    struct anl_attn_params whole;
+    int cut, finish; /* pieces of a link; whether a last one with none writes `out` */
+};
+
+/* The calls of one round over the pieces, from the last downwards. *resume: there was a call before. */
+static anl_status links(struct anl_device *device, const struct chain *chain, anl_attn_spans spans,
+                        int last_round, int *resume)
+{
+    struct anl_attn_params link = chain->whole;
+    anl_status s = ANL_OK;
+    link.keys = link.n_pieces > 0 ? link.pieces[link.n_pieces - 1].start +
+                                        link.pieces[link.n_pieces - 1].k.dim[2]
+                                  : 0;
+    link.spans = spans;
+    for (int end = chain->whole.n_pieces; s == ANL_OK && end > 0; end -= chain->cut) {
+        int first = end > chain->cut ? end - chain->cut : 0;
+        link.pieces = chain->whole.pieces + first;
+        link.n_pieces = end - first;
+        link.resume = *resume;
+        if (!last_round || first > 0 || chain->finish)
+            link.out.buffer = NULL;
+        else
+            link.out = chain->whole.out;
+        s = anl_attn(device, &link);
+        *resume = 1;
+    }
+    if (s != ANL_OK || !last_round || (!chain->finish && *resume))
+        return s;
+    link.pieces = NULL;
+    link.n_pieces = 0;
+    link.resume = *resume;
+    link.out = chain->whole.out;
+    return anl_attn(device, &link);
+}
+
 static anl_status call(struct anl_device *device, const void *params)
 {
-    return anl_attn(device, params);
+    const struct chain *chain = params;
+    struct chain cut = *chain;
+    int resume = 0;
+    anl_status s;
+    if (chain->cut == 0)
+        return anl_attn(device, &chain->whole);
+    if (chain->cut < 0) {
+        cut.cut = -chain->cut;
+        return links(device, &cut, ANL_SPANS_ALL, 1, &resume);
+    }
+    s = links(device, chain, ANL_SPANS_TO_OWN, 0, &resume);
+    return s != ANL_OK ? s : links(device, chain, ANL_SPANS_ABOVE, 1, &resume);
 }
 
 void attn_run(struct anl_device *device, const struct attn_case *c, const struct attn_data *data,
@@ -318,6 +390,7 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
 {
     struct place p;
     struct anl_kv_piece pieces[PIECES];
+    struct chain chain = { .cut = c->cut, .finish = c->cut % 2 };
     struct anl_attn_params params = { .size = sizeof params, .scale = c->scale,
                                       .causal = c->causal, .pieces = pieces };
     const int64_t q_dim[4] = { c->b, c->h, c->sq, c->d }, o_dim[4] = { c->b, c->h, c->sq, c->dv };
@@ -330,12 +403,13 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
         params.offset = &c->offset;
     if (c->state != ATTN_STATE)
         params.out = place_tensor(&p, NULL, c->out, 4, o_dim);
-    if (c->state != ATTN_OUT) {
+    if (c->state != ATTN_OUT || c->cut != 0) {
         params.m = place_tensor(&p, NULL, ANL_F32, 4, m_dim);
         params.l = place_tensor(&p, NULL, ANL_F32, 4, m_dim);
         params.o = place_tensor(&p, NULL, ANL_F32, 4, o_dim);
     }
-    place_run(&p, call, &params, &params.out);
+    chain.whole = params;
+    place_run(&p, call, &chain, &params.out);
     if (c->state != ATTN_STATE)
         place_fetch(&p, &params.out, run_add(result, "out", c->out, count)->data);
     if (c->state != ATTN_OUT) {

@@ -16,6 +16,8 @@ struct attn_case {
     int piece;        /* spans per piece; 0: one piece; -1: one and two spans in turn */
     anl_dtype kv, out;
     enum attn_state state;
+    int cut;     /* pieces of a call, the state going on from one to the next; 0: one call. In ring
+                  * order, for the one call's bits; negative: each call meets all the spans of its pieces */
     int witness; /* 1, 2: the data of a witness in place of head.kind */
 };
 

@@ -1,5 +1,6 @@
 /* tests/test_decode.c: attention of one token at a time, of chunks of queries, and over keys in
- * pieces gives the bits that it gives at once. */
+ * pieces or in several calls gives the bits that it gives at once. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,10 +53,54 @@ static void check_chunk(struct anl_device *device, const struct attn_case *whole
     attn_data_free(&part);
 }
 
+/* The keys in pieces, and the pieces in calls of several or one. */
+static void check_cuts(struct anl_device *device, const struct attn_case *c,
+                       const struct attn_data *data, const struct run_result *whole, const char *what)
+{
+    static const int cuts[][2] = { { 1, 0 }, { 2, 0 }, { -1, 0 }, { 1, 1 }, { 1, 2 }, { 2, 1 },
+                                   { -1, 1 }, { -1, 2 } };
+    for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
+        struct attn_case cut = *c;
+        struct run_result result = { 0 };
+        char at[200];
+        cut.piece = cuts[k][0];
+        cut.cut = cuts[k][1];
+        snprintf(at, sizeof at, "%s, pieces %d, cut %d", what, cut.piece, cut.cut);
+        attn_run(device, &cut, data, NULL, &result);
+        testing_same(&result, whole, at);
+        run_free(&result);
+    }
+}
+
+/* Values and scores that are not finite, or tiny, go through the states that are handed on too. */
+static void spoil(const struct attn_case *c, struct attn_data *data)
+{
+    const float odd[] = { NAN, INFINITY, -INFINITY, -0.0f, -NAN, 3e38f, -3e38f };
+    size_t size = gen_dtype_size(c->kv), n = (size_t)(c->b * c->hkv * c->sk);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        size_t key = (i * 419 + 37) % n;
+        gen_store(c->kv, &odd[i], 1,
+                  (uint8_t *)data->v + (key * (size_t)c->dv + i % (size_t)c->dv) * size);
+        gen_store(c->kv, &odd[i], 1, (uint8_t *)data->k + ((key + 61) % n * (size_t)c->d) * size);
+    }
+}
+
+static void check_spoilt(struct anl_device *device, const struct attn_case *c, const char *what)
+{
+    struct attn_data data;
+    struct run_result whole = { 0 };
+    attn_data_make(c, &data);
+    spoil(c, &data);
+    attn_run(device, c, &data, NULL, &whole);
+    ck_assert_msg(whole.status == ANL_OK, "%s: %s", what, whole.message);
+    check_cuts(device, c, &data, &whole, what);
+    run_free(&whole);
+    attn_data_free(&data);
+}
+
 static void check_case(struct anl_device *device, const struct attn_case *c, const char *where)
 {
     static const int64_t chunks[] = { 1, 7, 64 };
-    static const int pieces[] = { 1, 2, -1 };
     struct attn_data data;
     struct run_result whole = { 0 };
     char what[160];
@@ -70,14 +115,8 @@ static void check_case(struct anl_device *device, const struct attn_case *c, con
         for (int64_t i = 0; i < c->sq; i += step)
             check_chunk(device, c, &data, &whole, i, i + n < c->sq ? n : c->sq - i, what);
     }
-    for (size_t k = 0; k < sizeof pieces / sizeof *pieces; k++) {
-        struct attn_case cut = *c;
-        struct run_result result = { 0 };
-        cut.piece = pieces[k];
-        attn_run(device, &cut, &data, NULL, &result);
-        testing_same(&result, &whole, what);
-        run_free(&result);
-    }
+    check_cuts(device, c, &data, &whole, what);
+    check_spoilt(device, c, what);
     run_free(&whole);
     attn_data_free(&data);
 }
@@ -92,6 +131,8 @@ static const struct attn_case cases[] = {
       .offset = 470 },
     { .b = 1, .h = 1, .hkv = 1, .sq = 60, .sk = 2100, .d = 2, .dv = 3, .causal = 1,
       .head.kind = GEN_ADVERSARIAL, .scale = 1, .kv = ANL_BF16 },
+    { .b = 1, .h = 4, .hkv = 2, .sq = 3, .sk = 2600, .d = 8, .dv = 16, .has_offset = 1, .offset = 1535,
+      .state = ATTN_OUT_AND_STATE, .out = ANL_F16 },
 };
 
 START_TEST(decode_on_law)
@@ -100,6 +141,7 @@ START_TEST(decode_on_law)
     struct anl_device *law = testing_law(context);
     check_case(law, &cases[1], "law");
     check_case(law, &cases[4], "law");
+    check_case(law, &cases[5], "law");
     anl_device_destroy(law);
     anl_context_destroy(context);
 }

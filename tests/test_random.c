@@ -1,5 +1,5 @@
 /* tests/test_random.c: cases nobody thought of: shapes, options and devices drawn at random from a
- * fixed seed; the CPU backend against the law, and attention cut in pieces against the whole.
+ * fixed seed; the CPU backend against the law, and attention cut in pieces and calls against the whole.
  * `test_random [COUNT [SEED]]` runs more of them. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -57,6 +57,7 @@ static struct attn_case draw_attn(struct gen *g)
     c.piece = (int)gen_below(g, 4) - 1;
     if (c.head.kind == GEN_ADVERSARIAL)
         c.scale = 1;
+    c.cut = c.piece == 0 ? 0 : (int)gen_below(g, 4);
     return c;
 }
 
@@ -168,7 +169,7 @@ START_TEST(attn)
         struct place_options options = draw_options(&g);
         struct run_result result = { 0 }, law = { 0 };
         struct attn_data data;
-        whole.piece = 0;
+        whole.piece = whole.cut = 0;
         attn_data_make(&c, &data);
         attn_run(b.law, &whole, &data, NULL, &law);
         attn_run(b.device[gen_below(&g, (uint32_t)b.devices)], &c, &data, &options, &result);
