@@ -17,7 +17,7 @@
 #define READ_FMA 8              /* a value that is only read takes as long as so many fma */
 
 struct tiles {
-    int dp, dvp, bq, threads, cpu;
+    int dp, dvp, bq, threads, cpu, flow;
     int part_o; /* columns of o that registers hold at a time; 0: all */
     char options[192];
 };
@@ -69,10 +69,42 @@ static void pick_cpu_tiles(struct job *j)
              t->dp, t->dvp, (int)kv_type(j->p), t->bq, j->d->wide ? 4 : 1);
 }
 
+/* attn_flow counts keys, and bytes from row to row, by int. */
+static int can_flow(const struct job *j)
+{
+    const struct anl_attn_params *p = j->p;
+    const int64_t most = INT64_C(1) << 28;
+    int yes = p->q.stride[2] < most && p->q.dim[0] * j->heads < most;
+
+    for (int i = 0; i < p->n_pieces; i++) {
+        const struct anl_kv_piece *k = &p->pieces[i];
+        yes = yes && k->k.stride[2] < most && k->v.stride[2] < most && k->k.dim[2] < most;
+    }
+    return yes;
+}
+
+static void set_flow_tile(struct job *j, const struct anl_cl_attn_tile *a)
+{
+    struct tiles *t = &j->t;
+
+    t->flow = 1;
+    t->bq = a->bq;
+    t->dp = t->dvp;
+    t->part_o = 0;
+    t->threads = t->dvp;
+    snprintf(t->options, sizeof t->options,
+             "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DNTX=%d -DSTAGE=%d -DQRES=%d -DUQ=%d -DUV=%d "
+             "-DALIGNED=%d -DWHOLE=%d",
+             t->dp, t->dvp, (int)kv_type(j->p), a->bq, t->dvp / 8, a->dc, a->qres, a->uq, a->uv,
+             aligned(j->p), j->dim == t->dp && j->dv == t->dvp);
+}
+
 static void set_gpu_tile(struct job *j, const struct anl_cl_attn_tile *a)
 {
     struct tiles *t = &j->t;
 
+    t->flow = 0;
+    t->dp = j->dim <= 64 ? 64 : round_up(j->dim, 32);
     t->bq = a->bq;
     t->part_o = anl_cl_part_of_o(j->d, t->dvp);
     t->threads = a->bq / a->rq * (64 / a->rk);
@@ -83,6 +115,16 @@ static void set_gpu_tile(struct job *j, const struct anl_cl_attn_tile *a)
              a->uv, aligned(j->p), t->part_o);
 }
 
+static enum anl_cl_unit tile_unit(const struct job *j)
+{
+    return j->t.cpu ? ANL_CL_ATTN_CPU : j->t.flow ? ANL_CL_ATTN_FLOW : ANL_CL_ATTN_TILE;
+}
+
+static const char *tile_kernel(const struct job *j)
+{
+    return j->t.cpu ? "attn_cpu" : j->t.flow ? "attn_flow" : "attn_tile";
+}
+
 /* The first whose kernel can have its work-items: the one that suits the heads, then the safe ones. */
 static anl_status pick_gpu_tiles(struct job *j)
 {
@@ -90,10 +132,13 @@ static anl_status pick_gpu_tiles(struct job *j)
                                                anl_cl_safe_attn_tile(j->d, j->d->max_group, j->t.dvp),
                                                anl_cl_safe_attn_tile(j->d, ANL_CL_LEAST_GROUP, j->t.dvp) };
 
-    for (int i = 0;; i++) {
+    for (int i = tiles[0].flow && !can_flow(j) ? 1 : 0;; i++) {
         struct anl_cl_call c;
-        set_gpu_tile(j, &tiles[i]);
-        anl_cl_begin(&c, j->d, ANL_CL_ATTN_TILE, j->t.options, "attn_tile");
+        if (tiles[i].flow)
+            set_flow_tile(j, &tiles[i]);
+        else
+            set_gpu_tile(j, &tiles[i]);
+        anl_cl_begin(&c, j->d, tile_unit(j), j->t.options, tile_kernel(j));
         if (i == 2 || anl_cl_fits(&c, (size_t)j->t.threads))
             return c.status;
     }
@@ -191,8 +236,7 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
         groups[0] = (size_t)a->n_heads;
         groups[1] = (size_t)a->n_tiles;
     }
-    anl_cl_begin(&c, j->d, j->t.cpu ? ANL_CL_ATTN_CPU : ANL_CL_ATTN_TILE, j->t.options,
-                 j->t.cpu ? "attn_cpu" : "attn_tile");
+    anl_cl_begin(&c, j->d, tile_unit(j), j->t.options, tile_kernel(j));
     anl_cl_arg_tensor(&c, &p->q, &p->q);
     anl_cl_arg_tensor(&c, &piece->k, &p->q);
     anl_cl_arg_tensor(&c, &piece->v, &p->q);

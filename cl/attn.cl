@@ -288,8 +288,7 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
         PLACE_ANEW(key0)
 #endif
         /* the span's state joins the running one: first m and l, by one work-item per query, which
-         * leaves for the others how o is joined: 0 not at all, 1 it replaces O, 2 fma(O, f, o),
-         * 3 fma(o, f, O) */
+         * leaves for the others how o is joined */
         barrier(CLK_LOCAL_MEM_FENCE);
 #pragma unroll
         for (int r = 0; r < RQ; r++) {
@@ -307,23 +306,8 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
         barrier(CLK_LOCAL_MEM_FENCE);
         if (tid < BQ) {
             const float sum = lane_sum(lane_tile + tid), sm = row_tile[tid];
-            float2 run = state_ml[row0 + tid];
-            float how = 3.0f, f = 0.0f;
-            if (sum == 0.0f) {
-                how = 0.0f;
-            } else if (run.y == 0.0f) {
-                how = 1.0f;
-                run = (float2)(sm, sum);
-            } else if (sm > run.x) {
-                how = 2.0f;
-                f = law_pow2(run.x - sm);
-                run = (float2)(sm, law_join(run.y, f, sum));
-            } else {
-                f = law_pow2(sm - run.x);
-                run.y = law_join(sum, f, run.y);
-            }
-            state_ml[row0 + tid] = run;
-            row_tile[BQ + tid] = how;
+            float f;
+            row_tile[BQ + tid] = join_ml(&state_ml[row0 + tid], sm, sum, &f);
             row_tile[2 * BQ + tid] = f;
         }
         barrier(CLK_LOCAL_MEM_FENCE);
@@ -337,19 +321,10 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
 #pragma unroll
         for (int r = 0; r < RQ; r++) {
             const int row = row_of(r, ty);
-            const float how = row_tile[BQ + row], f = row_tile[2 * BQ + row];
-            if (how == 0.0f)
-                continue;
 #pragma unroll
-            for (int j = 0; j < CV; j++) {
-                __global float4 *p = state_o + (row0 + row) * (DVP / 4) + j * NTX + tx;
-                if (how == 1.0f)
-                    *p = o[r][j];
-                else if (how == 2.0f)
-                    *p = fma(*p, (float4)(f), o[r][j]);
-                else
-                    *p = fma(o[r][j], (float4)(f), *p);
-            }
+            for (int j = 0; j < CV; j++)
+                join_o(state_o + (row0 + row) * (DVP / 4) + j * NTX + tx, o[r][j], row_tile[BQ + row],
+                       row_tile[2 * BQ + row]);
         }
 #endif
     }

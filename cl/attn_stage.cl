@@ -112,37 +112,6 @@ static inline void fetch_v(float4 *part, __global const float *v, long at, long 
     }
 }
 
-/* law_p2 of a score at most m, |m| < 2^21, by additions where rint and conversions would be slow: with
- * 1.5 * 2^23 added a float's last bits are the nearest integer. low = m - 62; power = the bits of
- * 2^-(m + 1.5 * 2^23) as far as they matter. NaN stays NaN, -inf gives 0. */
-static inline float weight(float s, float low, uint power)
-{
-    const float t = s + 0x1.8p23f, n = t - 0x1.8p23f;
-    const float p = law_exp2_poly(s - n) * as_float((as_uint(t) << 23) + power);
-    return n < low ? 0.0f : p;
-}
-
-/* The same for any m, and for blocks in which hidden keys have to be told: they weigh -0. */
-static inline float weight_marked(float s, float m)
-{
-    return s == -INFINITY ? -0.0f : law_p2(s, m);
-}
-
-/* A row's sixteen lanes, one sum. */
-static inline float lane_sum(__local const float *lanes)
-{
-    float t[16];
-#pragma unroll
-    for (int j = 0; j < 16; j++)
-        t[j] = lanes[j * BQ];
-#pragma unroll
-    for (int w = 8; w > 0; w /= 2)
-#pragma unroll
-        for (int j = 0; j < w; j++)
-            t[j] = t[j] + t[j + w];
-    return t[0];
-}
-
 /* Weights of a work-item: PW is the weight of score sc of row r. Keys ascending, for their lanes' sums. */
 #define WEIGHTS(PW)                                                                                 \
     _Pragma("unroll") for (int j = 0; j < GK; j++)                                                  \
@@ -268,16 +237,5 @@ static inline void add_values(__global float4 *mine, __local const float *growth
     }
     if (!marked)
         store_o(mine, o, v.round);
-}
-
-/* How a span's o joins the running one, as attn_tile says. */
-static inline void join_o(__global float4 *p, float4 o, float how, float f)
-{
-    if (how == 1.0f)
-        *p = o;
-    else if (how == 2.0f)
-        *p = fma(*p, (float4)(f), o);
-    else if (how == 3.0f)
-        *p = fma(o, (float4)(f), *p);
 }
 #endif

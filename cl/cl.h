@@ -13,6 +13,7 @@ enum anl_cl_unit {
     ANL_CL_FFN_ROW,
     ANL_CL_QKV_ROW,
     ANL_CL_ATTN_TILE,
+    ANL_CL_ATTN_FLOW,
     ANL_CL_ATTN_SCAN,
     ANL_CL_ATTN_ROW,
     ANL_CL_ATTN_CPU,
@@ -62,7 +63,7 @@ struct anl_cl_linear_tile {
     int bm, bn, tm, tn, bk, uk, groups, speed, tail;
 };
 struct anl_cl_attn_tile {
-    int dv, bq, rq, rk, dc, vc, qres, uq, uv;
+    int dv, bq, rq, rk, dc, vc, qres, uq, uv, flow;
 };
 struct anl_cl_tiles {
     double launch_fma; /* of one launch, for each compute unit and MHz */

@@ -45,14 +45,16 @@ static const struct anl_cl_tiles nvidia = {
     .whole_o = INT_MAX,
     .linear = { { 128, 128, 16, 8, 16, 16, 2, 100, 180 }, { 64, 64, 8, 4, 16, 16, 4, 93, 50 },
                 { 32, 32, 4, 4, 16, 16, 12, 75, 50 } },
-    .attn = { { 64, 64, 8, 8, 64, 64, 1, 8, 8 }, { 128, 32, 8, 4, 32, 16, 1, 8, 8 } },
+    .attn = { { 64, 64, 8, 8, 16, 16, 1, 4, 8, 1 }, { 128, 64, 8, 8, 8, 8, 0, 8, 8, 1 },
+              { 64, 64, 8, 8, 64, 64, 1, 8, 8, 0 }, { 128, 32, 8, 4, 32, 16, 1, 8, 8, 0 } },
 };
 
 static const char *const linear_names[] = { "bm", "bn", "tm", "tn", "bk", "uk", "groups", "speed",
                                             "tail" };
-static const char *const attn_names[] = { "dv", "bq", "rq", "rk", "dc", "vc", "qres", "uq", "uv" };
+static const char *const attn_names[] = { "dv", "bq", "rq", "rk", "dc", "vc", "qres", "uq", "uv",
+                                          "flow" };
 
-enum { N_LINEAR = 9, N_ATTN = 9 };
+enum { N_LINEAR = 9, N_ATTN = 10 };
 
 _Static_assert(sizeof(struct anl_cl_linear_tile) == N_LINEAR * sizeof(int), "a name for each number");
 _Static_assert(sizeof(struct anl_cl_attn_tile) == N_ATTN * sizeof(int), "a name for each number");
@@ -94,11 +96,27 @@ int anl_cl_part_of_o(const struct anl_cl_device *d, int dvp)
     return dvp > d->tiles.whole_o ? ANL_CL_PART_O : 0;
 }
 
+/* attn_flow has one form for each of its two sizes of heads, and stages of 8 or 16. */
+static int flow_tile_fits(const struct anl_cl_device *d, const struct anl_cl_attn_tile *t, int dp, int dvp)
+{
+    int nt = t->dv, kb = t->dv, stage = t->dc, floats; /* 8 rows of work-items, each with 8 columns */
+
+    if ((t->dv != 64 && t->dv != 128) || dvp != t->dv || dp > dvp || dp <= dvp - 64 || t->bq != 64 || t->rq != 8 ||
+        t->rk != 8 || (stage != 8 && stage != 16) || t->vc != stage || t->uq < 1 || t->uq > stage ||
+        t->uv < 1 || t->uv > stage || t->qres != (t->dv == 64))
+        return 0;
+    floats = 64 * 68 + 2 * stage * (kb + 4 + (t->qres ? 0 : 68)) + kb / 8 * 64 + 18 * 64 +
+             t->qres * 64 * t->dv;
+    return (size_t)nt <= d->max_group && (uint64_t)floats * 4 <= d->local_bytes;
+}
+
 int anl_cl_attn_tile_fits(const struct anl_cl_device *d, const struct anl_cl_attn_tile *t, int dp,
                           int dvp)
 {
     int nt, floats, part = anl_cl_part_of_o(d, dvp), o = part ? part : dvp;
 
+    if (t->flow)
+        return t->flow == 1 && flow_tile_fits(d, t, dp, dvp);
     /* vc: attn.cl's places of the weights need whole fours of keys */
     if ((t->rk != 4 && t->rk != 8) || (t->rq != 4 && t->rq != 8 && t->rq != 16) || !is_power(t->bq) ||
         t->bq < 16 || t->bq > 128 || t->bq / t->rq < 4 || t->dc < 16 || t->dc % 16 || t->dc > 64 ||

@@ -179,8 +179,8 @@ static void tiles_round_trip(const struct anl_cl_entry *entry)
 {
     static const char own[] = "linear bm32 bn64 tm4 tn8 bk8 uk2 groups3 speed77 tail60\n"
                               "linear bm64 bn32 tm4 tn4 bk16 uk1 groups64 speed1000 tail60\n"
-                              "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1\n"
-                              "attn dv256 bq32 rq8 rk4 dc32 vc8 qres0 uq1 uv2\n";
+                              "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1 flow0\n"
+                              "attn dv256 bq32 rq8 rk4 dc32 vc8 qres0 uq1 uv2 flow0\n";
     struct anl_context *context = testing_context();
     struct anl_device *law = testing_law(context), *device = open_entry(context, entry,
                                                                         ANL_CL_SHAPE_GPU);
@@ -255,16 +255,23 @@ START_TEST(tiles_that_are_none)
         "linear bm64 bn64 tm4 tn4 bk16 uk0 groups4 speed100 tail60",
         "linear bm64 bn64 tm4 tn4 bk16 uk4 groups4 speed100 tail60\nlinear",
         "attn dv64 bq64 rq4 rk4 dc32 vc32 qres0 uq4",
-        "attn dv60 bq64 rq4 rk4 dc32 vc32 qres0 uq4 uv4",
-        "attn dv320 bq64 rq4 rk4 dc32 vc8 qres0 uq4 uv4",
-        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres2 uq4 uv4",
-        "attn dv64 bq64 rq4 rk4 dc24 vc32 qres0 uq4 uv4",
-        "attn dv256 bq32 rq8 rk4 dc32 vc1 qres0 uq1 uv1",
-        "attn dv256 bq32 rq8 rk4 dc32 vc2 qres0 uq1 uv1",
-        "attn dv64 bq64 rq5 rk4 dc32 vc32 qres0 uq4 uv4",
-        "attn dv64 bq128 rq4 rk4 dc32 vc32 qres0 uq4 uv4",
-        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres0 uq33 uv4",
-        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres0 uq4 uv4\n\n",
+        "attn dv60 bq64 rq4 rk4 dc32 vc32 qres0 uq4 uv4 flow0",
+        "attn dv320 bq64 rq4 rk4 dc32 vc8 qres0 uq4 uv4 flow0",
+        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres2 uq4 uv4 flow0",
+        "attn dv64 bq64 rq4 rk4 dc24 vc32 qres0 uq4 uv4 flow0",
+        "attn dv256 bq32 rq8 rk4 dc32 vc1 qres0 uq1 uv1 flow0",
+        "attn dv256 bq32 rq8 rk4 dc32 vc2 qres0 uq1 uv1 flow0",
+        "attn dv64 bq64 rq5 rk4 dc32 vc32 qres0 uq4 uv4 flow0",
+        "attn dv64 bq128 rq4 rk4 dc32 vc32 qres0 uq4 uv4 flow0",
+        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres0 uq33 uv4 flow0",
+        "attn dv64 bq64 rq4 rk4 dc32 vc32 qres0 uq4 uv4 flow0\n\n",
+        "attn dv64 bq64 rq8 rk8 dc16 vc16 qres1 uq4 uv8",
+        "attn dv64 bq64 rq8 rk8 dc16 vc16 qres1 uq4 uv8 flow2",
+        "attn dv64 bq64 rq8 rk8 dc16 vc8 qres1 uq4 uv8 flow1",
+        "attn dv64 bq64 rq8 rk8 dc16 vc16 qres0 uq4 uv8 flow1",
+        "attn dv64 bq32 rq8 rk8 dc16 vc16 qres1 uq4 uv8 flow1",
+        "attn dv128 bq64 rq8 rk8 dc8 vc8 qres0 uq9 uv8 flow1",
+        "attn dv192 bq64 rq8 rk8 dc8 vc8 qres0 uq8 uv8 flow1",
     };
     struct anl_context *context = testing_context();
     char many[512] = "";
@@ -288,8 +295,8 @@ END_TEST
 START_TEST(other_tiles_are_probed)
 {
     static const char *const tiles[] = {
-        NULL, NULL, "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1\n",
-        "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1\n", NULL
+        NULL, NULL, "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1 flow0\n",
+        "attn dv64 bq32 rq4 rk4 dc16 vc16 qres0 uq2 uv1 flow0\n", NULL
     };
     static const int probed[] = { 1, 0, 1, 0, 1 };
     for (int i = 0; i < entry_count; i++) {
@@ -490,8 +497,8 @@ START_TEST(wrong_tiles_are_refused)
     static const char *const tiles[] = {
         "linear bm64 bn64 tm4 tn4 bk16 uk4 groups4 speed100 tail60\n"
         "linear bm32 bn32 tm8 tn4 bk16 uk4 groups1 speed1 tail4000\n",
-        "attn dv64 bq64 rq8 rk8 dc32 vc32 qres0 uq4 uv4\n"
-        "attn dv64 bq16 rq4 rk8 dc16 vc16 qres0 uq1 uv1\n",
+        "attn dv64 bq64 rq8 rk8 dc32 vc32 qres0 uq4 uv4 flow0\n"
+        "attn dv64 bq16 rq4 rk8 dc16 vc16 qres0 uq1 uv1 flow0\n",
     };
     static const char *const probes[] = { "linear layer in each of its tiles",
                                           "attention in each of its tiles" };

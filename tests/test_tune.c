@@ -155,8 +155,8 @@ START_TEST(text)
                                        "linear bm-4 bn64 tm4 tn4 bk16 uk4 groups4 speed100 tail60",
                                        "linear bn64 bm64 tm4 tn4 bk16 uk4 groups4 speed100 tail60" };
     static const char table[] = "linear bm64 bn64 tm4 tn4 bk16 uk4 groups4 speed100 tail60\n"
-                                "attn dv64 bq64 rq8 rk8 dc64 vc64 qres1 uq8 uv8\n"
-                                "attn dv128 bq128 rq8 rk4 dc32 vc16 qres1 uq8 uv8";
+                                "attn dv64 bq64 rq8 rk8 dc64 vc64 qres1 uq8 uv8 flow0\n"
+                                "attn dv128 bq128 rq8 rk4 dc32 vc16 qres1 uq8 uv8 flow0";
     struct tune_tile tile, tiles[TUNE_CANDIDATES];
     char line[TUNE_TEXT];
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)

@@ -228,8 +228,8 @@ static int old_attn(const struct tune *t, int dv, struct tune_tile *out)
             return 1;
         }
     }
-    out[0] = (struct tune_tile){ TUNE_ATTN, { dv, 64, 4, 4, 32, vc, 0, 4, 4 } };
-    out[1] = (struct tune_tile){ TUNE_ATTN, { dv, 64, 8, 8, 32, vc, 0, 4, 4 } };
+    out[0] = (struct tune_tile){ TUNE_ATTN, { dv, 64, 4, 4, 32, vc, 0, 4, 4, 0 } };
+    out[1] = (struct tune_tile){ TUNE_ATTN, { dv, 64, 8, 8, 32, vc, 0, 4, 4, 0 } };
     return 2;
 }
 

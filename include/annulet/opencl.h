@@ -50,7 +50,7 @@ struct anl_cl_params {
      *              beginning and end are worth. Of up to 4 lines that is taken for a matrix for which
      *              ceil(work-groups / (compute units * groups)) * bm * bn * groups / speed * (k + tail)
      *              is least.
-     *   attn dv64 bq64 rq8 rk8 dc64 vc64 qres1 uq8 uv8
+     *   attn dv64 bq64 rq8 rk8 dc64 vc64 qres1 uq8 uv8 flow0
      *     dv       for values of up to so many features: 64, 128, 192 or 256. Of up to 4 lines the first
      *              that suits an operation's heads is taken, and where none does a tile for any device.
      *     bq       queries of a work-group: a power of two, 16 to 128
@@ -58,6 +58,9 @@ struct anl_cl_params {
      *     dc, vc   features of K (16, 32, 48 or 64), and keys of V (a power of two, 4 to 64), that are
      *              held in local memory at a time; qres: 1 if Q is as well, else 0
      *     uq, uv   how far the loops over dc and vc are unrolled (1 to dc, 1 to vc)
+     *     flow     1: K and V flow through two small tiles, for devices with some 250 registers for a
+     *              work-item: dv64 or dv128, bq64 rq8 rk8, dc and vc both 8 or both 16, qres1 with dv64
+     *              alone; else 0
      *
      * Without linear lines the family's hold, and so with attn. The probes try each line; where a kernel
      * needs more registers than so many work-items can have, a tile for any device takes its place. */

@@ -8,7 +8,7 @@
 static const char *const op_names[] = { "linear", "attn" };
 static const char *const names[][TUNE_NUMBERS] = {
     { "bm", "bn", "tm", "tn", "bk", "uk", "groups", "speed", "tail" },
-    { "dv", "bq", "rq", "rk", "dc", "vc", "qres", "uq", "uv" },
+    { "dv", "bq", "rq", "rk", "dc", "vc", "qres", "uq", "uv", "flow" },
 };
 
 static int parse_op(const char *line, enum tune_op op, struct tune_tile *out)
@@ -105,13 +105,20 @@ static int attn_candidates(int dv, struct tune_tile *out, int capacity)
                                     { 128, 8, 4 }, { 128, 8, 8 }, { 32, 8, 4 }, { 32, 4, 4 } };
     static const int depths[] = { 32, 64, 16 }, unrolls[] = { 4, 8 };
     int count = 0;
+    for (int u = 4; dv <= 128 && u <= 8; u += 4) { /* see cl/attn_flow.cl */
+        for (int v = 4; v <= 8; v += 4) {
+            for (int stage = 8; stage <= 16 && count < capacity; stage += 8)
+                out[count++] = (struct tune_tile){ TUNE_ATTN, { dv, 64, 8, 8, stage, stage, dv == 64, u, v,
+                                                                1 } };
+        }
+    }
     for (size_t p = 0; p < sizeof parts / sizeof *parts; p++) {
         for (size_t d = 0; d < sizeof depths / sizeof *depths; d++) {
             for (int more = 0; more < 4 && count < capacity; more++) {
                 int u = unrolls[more / 2];
                 out[count++] = (struct tune_tile){ TUNE_ATTN, { dv, parts[p][0], parts[p][1], parts[p][2],
                                                                 depths[d], depths[d] * 64 / dv, more % 2,
-                                                                u, u } };
+                                                                u, u, 0 } };
             }
         }
     }

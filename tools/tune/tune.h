@@ -8,7 +8,7 @@
 
 enum tune_op { TUNE_LINEAR = 0, TUNE_ATTN };
 
-#define TUNE_NUMBERS 9 /* of a line, at most */
+#define TUNE_NUMBERS 10 /* of a line, at most */
 #define TUNE_LINES 4   /* of an operation, at most, in a table */
 #define TUNE_TEXT 160  /* of a line */
 
@@ -20,7 +20,8 @@ struct tune_tile {
 
 enum { LINEAR_BM = 0, LINEAR_BN, LINEAR_TM, LINEAR_TN, LINEAR_BK, LINEAR_UK, LINEAR_GROUPS, LINEAR_SPEED,
        LINEAR_TAIL };
-enum { ATTN_DV = 0, ATTN_BQ, ATTN_RQ, ATTN_RK, ATTN_DC, ATTN_VC, ATTN_QRES, ATTN_UQ, ATTN_UV };
+enum { ATTN_DV = 0, ATTN_BQ, ATTN_RQ, ATTN_RK, ATTN_DC, ATTN_VC, ATTN_QRES, ATTN_UQ, ATTN_UV,
+       ATTN_FLOW };
 
 /* A line that ends with a newline or with the text: 1, or 0 if it is none. Whether a device can have it
  * the library says. */
