@@ -162,15 +162,21 @@ static void part_queries(const struct job *j, const struct part *a, int64_t *lo,
     *hi = *hi > j->sq ? j->sq : *hi;
 }
 
-/* The result's arguments, the last of attn_end and attn_merge. */
+void anl_cl_arg_result(struct anl_cl_call *c, const struct anl_tensor *any, const struct anl_tensor *out,
+                       const struct anl_tensor *m, const struct anl_tensor *l,
+                       const struct anl_tensor *o)
+{
+    anl_cl_arg_tensor(c, out, any);
+    anl_cl_arg_int(c, (int32_t)out->dtype);
+    anl_cl_arg_tensor(c, m, any);
+    anl_cl_arg_tensor(c, l, any);
+    anl_cl_arg_tensor(c, o, any);
+    anl_cl_arg_int(c, (out->buffer ? 1 : 0) | (m->buffer ? 2 : 0));
+}
+
 static void result_args(struct anl_cl_call *c, const struct anl_attn_params *p)
 {
-    anl_cl_arg_tensor(c, &p->out, &p->q);
-    anl_cl_arg_int(c, (int32_t)p->out.dtype);
-    anl_cl_arg_tensor(c, &p->m, &p->q);
-    anl_cl_arg_tensor(c, &p->l, &p->q);
-    anl_cl_arg_tensor(c, &p->o, &p->q);
-    anl_cl_arg_int(c, (p->out.buffer ? 1 : 0) | (p->m.buffer ? 2 : 0));
+    anl_cl_arg_result(c, &p->q, &p->out, &p->m, &p->l, &p->o);
 }
 
 static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t head_rows, int64_t shift,
@@ -424,9 +430,9 @@ static anl_status pick_row_group(struct job *j)
     }
 }
 
-/* The states of spans g to g + n - 1, in piece k, of rows / sq heads. */
-static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t head0, int64_t rows,
-                           int64_t g, int64_t n)
+/* The states of spans g to g + n - 1, in piece k, of rows / sq heads; span base would be column 0. */
+static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t base, int64_t head0,
+                           int64_t rows, int64_t g, int64_t n)
 {
     const struct anl_attn_params *p = j->p;
     size_t groups[2] = { (size_t)n, (size_t)rows }, group[2] = { (size_t)j->t.threads, 1 };
@@ -444,7 +450,7 @@ static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t 
     anl_cl_arg_long(&c, j->offset);
     anl_cl_arg_long(&c, j->sq);
     anl_cl_arg_int(&c, j->t.dvp);
-    anl_cl_arg_long(&c, j->span0);
+    anl_cl_arg_long(&c, base);
     anl_cl_arg_int(&c, (int32_t)j->spans);
     anl_cl_arg_long(&c, k->start);
     anl_cl_arg_long(&c, k->k.dim[2]);
@@ -460,15 +466,16 @@ static anl_status row_spans(struct job *j, int64_t head0, int64_t rows)
     int64_t step = launch_spans(j, rows), last = (j->sk - 1) / SPAN;
     int64_t own0 = j->offset < 0 ? 0 : j->offset / SPAN;
     int64_t own1 = j->offset + j->sq - 1 < 0 ? 0 : (j->offset + j->sq - 1) / SPAN;
-    int64_t lo = j->phases & 1 ? 0 : own0 + 1, hi = j->phases & 2 ? last + 1 : own1 + 1;
+    int64_t lo = j->phases & 1 ? 0 : own0 + 1, hi = j->phases & 2 ? last + 1 : own1 + 1, column = 0;
     anl_status s = ANL_OK;
 
     for (int i = 0; i < j->p->n_pieces; i++) {
         const struct anl_kv_piece *k = &j->p->pieces[i];
-        int64_t span0 = k->start / SPAN, end = span0 + anl_cl_ceil_div(k->k.dim[2], SPAN);
-        end = end < hi ? end : hi;
+        int64_t span0 = k->start / SPAN, spans = anl_cl_ceil_div(k->k.dim[2], SPAN);
+        int64_t end = span0 + spans < hi ? span0 + spans : hi;
         for (int64_t g = span0 > lo ? span0 : lo; !s && g < end; g += step)
-            s = row_some(j, k, head0, rows, g, end - g < step ? end - g : step);
+            s = row_some(j, k, span0 - column, head0, rows, g, end - g < step ? end - g : step);
+        column += spans;
     }
     return s;
 }
@@ -498,8 +505,9 @@ static anl_status row_merge(struct job *j, int64_t head0, int64_t rows)
     return anl_cl_launch(&c, 1, groups, group);
 }
 
-/* Few queries: one work-group per query and span. */
-static anl_status run_rows(struct job *j)
+/* Few queries: one work-group per query and span. What follows their states is finish(). */
+static anl_status run_rows(struct job *j, const char *kernel,
+                           anl_status (*finish)(struct job *j, int64_t head0, int64_t rows))
 {
     int64_t n_heads = j->p->q.dim[0] * j->heads, states_each = j->spans + (j->p->resume ? 1 : 0);
     int64_t each = STATE_BYTES / ((j->t.dvp * 4 + 8) * states_each) / j->sq;
@@ -510,7 +518,7 @@ static anl_status run_rows(struct job *j)
     each = each < 1 ? 1 : each < n_heads ? each : n_heads;
     s = pick_row_group(j);
     if (!s)
-        s = anl_cl_ready(j->d, ANL_CL_ATTN_END, "", "attn_merge");
+        s = anl_cl_ready(j->d, ANL_CL_ATTN_END, "", kernel);
     if (!s)
         s = states(j, each * j->sq * states_each);
     for (int64_t h = 0; !s && h < n_heads; h += each) {
@@ -519,34 +527,78 @@ static anl_status run_rows(struct job *j)
         if (!s && j->p->resume)
             s = begin(j, n * j->sq * j->spans, h, n, j->sq, 0);
         if (!s)
-            s = row_merge(j, h, n * j->sq);
+            s = finish(j, h, n * j->sq);
     }
     return s;
 }
 
-anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *p)
+/* All but the tiles. */
+static struct job make_job(struct anl_cl_device *d, const struct anl_attn_params *p)
 {
-    const struct anl_kv_piece *last = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
-    struct job j = { .d = anl_cl(device), .p = p, .sq = p->q.dim[2], .sk = p->keys, .offset = *p->offset };
-    anl_status s = ANL_OK;
+    struct job j = { .d = d, .p = p, .sq = p->q.dim[2], .sk = p->keys, .offset = *p->offset };
 
-    if (last) {
-        j.span0 = p->pieces[0].start / SPAN;
-        j.spans = anl_cl_ceil_div(last->start + last->k.dim[2], SPAN) - j.span0;
-    }
+    for (int i = 0; i < p->n_pieces; i++)
+        j.spans += anl_cl_ceil_div(p->pieces[i].k.dim[2], SPAN);
+    j.span0 = p->n_pieces ? p->pieces[0].start / SPAN : 0;
     j.phases = p->spans == ANL_SPANS_ABOVE ? 2 : p->spans == ANL_SPANS_TO_OWN ? 1 : 3;
     if (p->causal)
         j.phases &= 1;
     j.heads = p->q.dim[1];
-    j.group = last ? j.heads / last->k.dim[1] : j.heads;
+    j.group = p->n_pieces ? j.heads / p->pieces[0].k.dim[1] : j.heads;
     j.dim = p->q.dim[3];
     j.dv = p->out.buffer ? p->out.dim[3] : p->o.dim[3];
     j.c = p->scale * LAW_LOG2E;
-    j.t.cpu = j.d->cpu_shaped;
+    j.t.cpu = d->cpu_shaped;
     j.t.dp = j.t.cpu ? round_up(j.dim, 16) : j.dim <= 64 ? 64 : round_up(j.dim, 32);
     j.t.dvp = round_up(j.dv, j.t.cpu ? 16 : 64);
-    if (!j.t.cpu && j.sq <= ROW_QUERIES && j.spans)
-        return run_rows(&j);
+    return j;
+}
+
+int anl_cl_attn_by_rows(const struct anl_cl_device *d, int64_t sq)
+{
+    return !d->cpu_shaped && sq <= ROW_QUERIES;
+}
+
+/* The states as they are, to where the caller wants them. */
+static anl_status row_store(struct job *j, int64_t head0, int64_t rows)
+{
+    size_t group[1] = { 64 }, groups[1] = { (size_t)anl_cl_ceil_div(rows * j->spans * j->dv, 64) };
+    struct anl_cl_call c;
+
+    anl_cl_begin(&c, j->d, ANL_CL_ATTN_END, "", "attn_store");
+    anl_cl_arg_mem(&c, j->scratch_o);
+    anl_cl_arg_mem(&c, j->scratch_ml);
+    anl_cl_arg_int(&c, j->t.dvp);
+    anl_cl_arg_int(&c, (int32_t)j->dv);
+    anl_cl_arg_int(&c, (int32_t)j->spans);
+    anl_cl_arg_int(&c, (int32_t)j->heads);
+    anl_cl_arg_long(&c, head0);
+    anl_cl_arg_long(&c, j->sq);
+    anl_cl_arg_long(&c, rows);
+    anl_cl_arg_tensor(&c, &j->p->m, &j->p->q);
+    anl_cl_arg_tensor(&c, &j->p->l, &j->p->q);
+    anl_cl_arg_tensor(&c, &j->p->o, &j->p->q);
+    return anl_cl_launch(&c, 1, groups, group);
+}
+
+anl_status anl_cl_attn_row_states(struct anl_cl_device *d, const struct anl_attn_states_params *p)
+{
+    const struct anl_attn_params attn = { .q = p->q, .pieces = p->pieces, .n_pieces = p->n_pieces,
+                                          .scale = p->scale, .causal = p->causal, .offset = p->offset,
+                                          .m = p->m, .l = p->l, .o = p->o, .keys = p->keys };
+    struct job j = make_job(d, &attn);
+
+    j.phases = 3; /* a span that is hidden has a state too */
+    return run_rows(&j, "attn_store", row_store);
+}
+
+anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *p)
+{
+    struct job j = make_job(anl_cl(device), p);
+    anl_status s = ANL_OK;
+
+    if (j.spans && anl_cl_attn_by_rows(j.d, j.sq))
+        return run_rows(&j, "attn_merge", row_merge);
     if (!j.spans)
         j.t.bq = 64; /* states only: no kernel goes through spans */
     else if (j.t.cpu)

@@ -1,6 +1,7 @@
 /* cl/attn_end.cl: what comes before and after the spans: a row's state is fresh or the caller's
  * (attn_begin); the result is written, from a row's one state (attn_end) or from the states of its spans,
- * where each was computed on its own (attn_merge). */
+ * where each was computed on its own (attn_merge, or attn_merge_states of the caller's); or those go to the
+ * caller (attn_store). */
 
 static inline long view_at(long4 v, long b, long h, long i)
 {
@@ -62,14 +63,33 @@ __kernel void attn_end(__global const float *state_o, __global const float2 *sta
         o, ov, flags);
 }
 
+/* A span's state and its x of o join the running ones. */
+static inline void join_state(float2 *run, float *x, float2 s, float so)
+{
+    if (s.y == 0.0f)
+        return;
+    if (run->y == 0.0f) {
+        *run = s;
+        *x = so;
+    } else if (s.x > run->x) {
+        float f = law_pow2(run->x - s.x);
+        *run = (float2)(s.x, law_join(run->y, f, s.y));
+        *x = law_join(*x, f, so);
+    } else {
+        float f = law_pow2(s.x - run->x);
+        run->y = law_join(s.y, f, run->y);
+        *x = law_join(so, f, *x);
+    }
+}
+
 /* The states [row][span] of spans span0 to span0 + spans - 1 are merged in ring order; one work-item per
  * element of o. Row r is query r % sq of head head0 + r / sq; last is the last span of all keys. phases: 1
  * spans up to a row's own, 2 those above. With resume the rows' running states lie behind the spans'. */
 __kernel void attn_merge(__global const float *span_o, __global const float2 *span_ml, int dvp, int dv,
                          int span0, int spans, int last, int heads, long head0, long sq, long offset,
                          int phases, long rows, int resume, __global float *out, long4 outv,
-                         int out_type, __global float *m, long4 mv,
-                         __global float *l, long4 lv, __global float *o, long4 ov, int flags)
+                         int out_type, __global float *m, long4 mv, __global float *l, long4 lv,
+                         __global float *o, long4 ov, int flags)
 {
     const long e = get_global_id(0), row = e / dv;
     const int col = (int)(e % dv);
@@ -90,21 +110,51 @@ __kernel void attn_merge(__global const float *span_o, __global const float2 *sp
         const int span = i < down ? top - i : spans - 1 - (i - down);
         const float2 s = span_ml[row * spans + span];
         const float so = span_o[(row * spans + span) * dvp + col];
-        if (s.y == 0.0f)
-            continue;
-        if (run.y == 0.0f) {
-            run = s;
-            x = so;
-        } else if (s.x > run.x) {
-            float f = law_pow2(run.x - s.x);
-            run = (float2)(s.x, law_join(run.y, f, s.y));
-            x = law_join(x, f, so);
-        } else {
-            float f = law_pow2(s.x - run.x);
-            run.y = law_join(s.y, f, run.y);
-            x = law_join(so, f, x);
-        }
+        join_state(&run, &x, s, so);
     }
     put(run, x, head / heads, head % heads, query, col, out, outv, out_type, m, mv, l, lv, o, ov,
         flags);
+}
+
+/* The same of the caller's states of spans, for queries i0 to i0 + n - 1: the first down of them, from
+ * the last of those on downwards, then those from number to - 1 on downwards to down. */
+__kernel void attn_merge_states(__global const float *sm, long4 smv, __global const float *sl, long4 slv,
+                                __global const float *so, long4 sov, long down, long to, int dv,
+                                int heads, long i0, long n, __global float *out, long4 outv, int out_type,
+                                __global float *m, long4 mv, __global float *l, long4 lv,
+                                __global float *o, long4 ov, int flags)
+{
+    const long e = get_global_id(0), i = i0 + e / dv, head = get_global_id(1);
+    const long b = head / heads, h = head % heads;
+    const int col = (int)(e % dv);
+    if (e / dv >= n)
+        return;
+    const long m_at = view_at(smv, b, h, i), l_at = view_at(slv, b, h, i);
+    float2 run = (float2)(-INFINITY, 0.0f);
+    float x = 0.0f;
+    for (long k = 0; k < to; k++) {
+        const long span = k < down ? down - 1 - k : to - 1 - (k - down);
+        join_state(&run, &x, (float2)(load1(sm, m_at + span, 0), load1(sl, l_at + span, 0)),
+                   load1(so, view_at(sov, head, i, span) + col, 0));
+    }
+    put(run, x, b, h, i, col, out, outv, out_type, m, mv, l, lv, o, ov, flags);
+}
+
+/* The states [row][span] go to the caller as they are; one work-item per element of o. */
+__kernel void attn_store(__global const float *span_o, __global const float2 *span_ml, int dvp, int dv,
+                         int spans, int heads, long head0, long sq, long rows, __global float *m,
+                         long4 mv, __global float *l, long4 lv, __global float *o, long4 ov)
+{
+    const long e = get_global_id(0), at = e / dv, row = at / spans, span = at % spans;
+    const int col = (int)(e % dv);
+    if (row >= rows)
+        return;
+    const long head = head0 + row / sq, query = row % sq;
+    const float2 ml = span_ml[at];
+    const int empty = ml.y == 0.0f;
+    store1(o, view_at(ov, head, query, span) + col, 0, empty ? 0.0f : span_o[at * dvp + col]);
+    if (col == 0) {
+        store1(m, view_at(mv, head / heads, head % heads, query) + span, 0, empty ? -INFINITY : ml.x);
+        store1(l, view_at(lv, head / heads, head % heads, query) + span, 0, ml.y);
+    }
 }

@@ -257,6 +257,13 @@ struct anl_cl_attn_tile anl_cl_pick_attn_tile(const struct anl_cl_device *d, int
 extern const struct anl_cl_linear_tile anl_cl_safe_linear_tile;
 /* Of 256 work-items, or 64 if max_group is less. */
 struct anl_cl_attn_tile anl_cl_safe_attn_tile(const struct anl_cl_device *d, size_t max_group, int dvp);
+/* Whether attention of sq queries a head goes by attn_row, which has all spans' states at once. */
+int anl_cl_attn_by_rows(const struct anl_cl_device *d, int64_t sq);
+anl_status anl_cl_attn_row_states(struct anl_cl_device *d, const struct anl_attn_states_params *p);
+/* The result's arguments, the last of attn_end and of the merges; any stands in for what is absent. */
+void anl_cl_arg_result(struct anl_cl_call *c, const struct anl_tensor *any, const struct anl_tensor *out,
+                       const struct anl_tensor *m, const struct anl_tensor *l,
+                       const struct anl_tensor *o);
 /* How many columns of o attn's registers hold at a time: 0: all. */
 int anl_cl_part_of_o(const struct anl_cl_device *d, int dvp);
 
@@ -265,6 +272,8 @@ int anl_cl_part_of_o(const struct anl_cl_device *d, int dvp);
     anl_status anl_cl_##op(struct anl_device *device, const struct anl_##op##_params *params);
 ANL_CL_OP(linear)
 ANL_CL_OP(attn)
+ANL_CL_OP(attn_states)
+ANL_CL_OP(attn_merge)
 ANL_CL_OP(norm)
 ANL_CL_OP(rope)
 ANL_CL_OP(qkv)

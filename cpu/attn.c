@@ -13,48 +13,9 @@
 
 #include "law/num.h"
 
-#include "cpu/cpu.h"
+#include "cpu/attn.h"
 
 #define TILE_ROWS 512 /* at most, unless one query has more heads: enough to pay for packing a span */
-
-/* Softmax states of a tile's rows. */
-struct states {
-    float *m, *l; /* [rows] */
-    float *o;     /* [rows][dvp] */
-    unsigned char *empty;
-};
-
-struct job {
-    const struct cpu_device *d;
-    const struct anl_attn_params *p;
-    int64_t b, h, hkv, group, sq, sk, dk, dv;
-    int64_t dvp;    /* dv in whole panels of nr */
-    int64_t nq;     /* queries of a tile: a power of two, at most 512 */
-    int64_t phase;  /* tiles are cut where phase + query is a multiple of nq */
-    int64_t blocks; /* tiles along the queries */
-    int64_t rows;   /* most rows of a tile */
-    int64_t span0, span1; /* the spans that the pieces hold */
-    size_t per_slab; /* sub-tiles whose queries lie side by side in rows of CPU_LDA */
-    char *split; /* [tiles][span1 - span0] blocks of states, or NULL */
-};
-
-struct tile {
-    int64_t b, hkv, i0, n; /* batch, key/value head, first query, queries */
-    int64_t rows;          /* group * n: row r is query i0 + r % n of head r / n of the group */
-    int64_t own;           /* the span of the queries' positions */
-};
-
-/* A worker's memory. */
-struct work {
-    float *k;     /* [512 / nr][dk][nr] */
-    float *v;     /* [dvp / nr][512][nr] */
-    float *q;     /* scaled, where query_at() says */
-    float *s;     /* [mr][CPU_LDA]: scores of a sub-tile, then probabilities */
-    float *o;     /* [mr][dvp]: its values */
-    unsigned odd; /* bit j: block j of v holds a value that is not finite */
-    struct states run;
-    size_t size;
-};
 
 static size_t states_size(const struct job *j)
 {
@@ -71,7 +32,7 @@ static struct states states_at(const struct job *j, char *base)
                             (unsigned char *)base + 2 * row + o };
 }
 
-static struct work layout(const struct job *j, char *base)
+struct work anl_cpu_attn_work(const struct job *j, char *base)
 {
     size_t dk = (size_t)j->dk, dvp = (size_t)j->dvp, mr = (size_t)j->d->k->mr;
     size_t subs = ((size_t)j->rows + mr - 1) / mr, slabs = (subs + j->per_slab - 1) / j->per_slab;
@@ -103,7 +64,7 @@ static float *query_at(const struct job *j, const struct work *w, int64_t r)
     return w->q + (sub / per * mr + r % mr) * CPU_LDA + sub % per * j->dk;
 }
 
-static struct tile tile_of(const struct job *j, int64_t index)
+struct tile anl_cpu_attn_tile(const struct job *j, int64_t index)
 {
     int64_t block = index % j->blocks, pair = index / j->blocks, end;
     int64_t last = (j->sk - 1) / LAW_SPAN;
@@ -121,17 +82,12 @@ static struct tile tile_of(const struct job *j, int64_t index)
     return t;
 }
 
-static int64_t offset_of(const struct anl_tensor *v, int64_t b, int64_t h, int64_t i)
-{
-    return b * v->stride[0] + h * v->stride[1] + i * v->stride[2];
-}
-
 static const char *kv_at(const struct anl_tensor *v, int64_t b, int64_t h, int64_t i)
 {
     return (const char *)anl_host_ptr(v) + offset_of(v, b, h, i) * (v->dtype == ANL_F32 ? 4 : 2);
 }
 
-static void load_queries(const struct job *j, const struct tile *t, struct work *w)
+void anl_cpu_attn_queries(const struct job *j, const struct tile *t, struct work *w)
 {
     float c = j->p->scale * LAW_LOG2E;
 
@@ -233,7 +189,7 @@ static void values(const struct job *j, struct work *w, const struct cpu_softmax
 }
 
 /* State (m, l, o) joins row r of run. */
-static void merge(const struct job *j, struct states *run, int64_t r, float m, float l,
+void anl_cpu_attn_join(const struct job *j, struct states *run, int64_t r, float m, float l,
                   const float *o)
 {
     const struct cpu_kernels *k = j->d->k;
@@ -273,7 +229,7 @@ static void end_rows(const struct job *j, int64_t r0, int rows, const struct cpu
 {
     for (int r = 0; r < rows; r++)
         if (!row[r].empty)
-            merge(j, run, r0 + r, row[r].m, row[r].l, w->o + r * j->dvp);
+            anl_cpu_attn_join(j, run, r0 + r, row[r].m, row[r].l, w->o + r * j->dvp);
 }
 
 /* Rows [r0, r0 + rows) against span g, which is packed. */
@@ -319,7 +275,7 @@ static int few_rows(const struct job *j, const struct tile *t, int64_t g, struct
     return 1;
 }
 
-static void one_span(const struct job *j, const struct tile *t, int64_t g, struct work *w,
+void anl_cpu_attn_span(const struct job *j, const struct tile *t, int64_t g, struct work *w,
                      struct states *run)
 {
     int mr = j->d->k->mr;
@@ -331,7 +287,7 @@ static void one_span(const struct job *j, const struct tile *t, int64_t g, struc
         sub_tile(j, t, r, (int)(t->rows - r < mr ? t->rows - r : mr), g, w, run);
 }
 
-static void clear(const struct job *j, const struct tile *t, struct states *s)
+void anl_cpu_attn_clear(const struct job *j, const struct tile *t, struct states *s)
 {
     memset(s->empty, 1, (size_t)t->rows);
     memset(s->l, 0, (size_t)t->rows * sizeof(float));
@@ -345,7 +301,7 @@ static void begin(const struct job *j, const struct tile *t, struct states *s)
 {
     const struct anl_attn_params *p = j->p;
 
-    clear(j, t, s);
+    anl_cpu_attn_clear(j, t, s);
     for (int64_t r = 0; p->resume && r < t->rows; r++) {
         int64_t h = t->hkv * j->group + r / t->n, i = t->i0 + r % t->n;
         float l = ((const float *)anl_host_ptr(&p->l))[offset_of(&p->l, t->b, h, i)];
@@ -360,7 +316,7 @@ static void begin(const struct job *j, const struct tile *t, struct states *s)
     }
 }
 
-static void store_row(const struct job *j, const struct tile *t, int64_t r, const struct states *s,
+void anl_cpu_attn_store(const struct job *j, const struct tile *t, int64_t r, const struct states *s,
                       float *narrowed)
 {
     const struct cpu_kernels *k = j->d->k;
@@ -386,7 +342,7 @@ static void store_row(const struct job *j, const struct tile *t, int64_t r, cons
 }
 
 /* Whether the tile visits span g, which the pieces hold. */
-static int visits(const struct job *j, const struct tile *t, int64_t g)
+int anl_cpu_attn_visits(const struct job *j, const struct tile *t, int64_t g)
 {
     return g <= t->own ? j->p->spans != ANL_SPANS_ABOVE
                        : j->p->spans != ANL_SPANS_TO_OWN && !j->p->causal;
@@ -397,8 +353,8 @@ static int64_t ring_span(const struct job *j, const struct tile *t, int64_t n)
 {
     int64_t top = t->own < j->span1 ? t->own : j->span1 - 1; /* the first going down from its own */
     int64_t low = t->own < j->span0 ? j->span0 : t->own + 1; /* the last of those above */
-    int64_t down = top >= j->span0 && visits(j, t, top) ? top - j->span0 + 1 : 0;
-    int64_t above = low < j->span1 && visits(j, t, low) ? j->span1 - low : 0;
+    int64_t down = top >= j->span0 && anl_cpu_attn_visits(j, t, top) ? top - j->span0 + 1 : 0;
+    int64_t above = low < j->span1 && anl_cpu_attn_visits(j, t, low) ? j->span1 - low : 0;
 
     if (n < down)
         return top - n;
@@ -408,16 +364,16 @@ static int64_t ring_span(const struct job *j, const struct tile *t, int64_t n)
 static void tile_task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
-    struct tile t = tile_of(j, i);
-    struct work w = layout(j, memory);
+    struct tile t = anl_cpu_attn_tile(j, i);
+    struct work w = anl_cpu_attn_work(j, memory);
     int64_t g;
 
     begin(j, &t, &w.run);
-    load_queries(j, &t, &w);
+    anl_cpu_attn_queries(j, &t, &w);
     for (int64_t n = 0; (g = ring_span(j, &t, n)) >= 0; n++)
-        one_span(j, &t, g, &w, &w.run);
+        anl_cpu_attn_span(j, &t, g, &w, &w.run);
     for (int64_t r = 0; r < t.rows; r++)
-        store_row(j, &t, r, &w.run, w.s);
+        anl_cpu_attn_store(j, &t, r, &w.run, w.s);
 }
 
 static struct states split_states(const struct job *j, int64_t tile, int64_t g)
@@ -431,22 +387,22 @@ static void split_task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
     int64_t spans = j->span1 - j->span0, index = i / spans, g = j->span0 + i % spans;
-    struct tile t = tile_of(j, index);
-    struct work w = layout(j, memory);
+    struct tile t = anl_cpu_attn_tile(j, index);
+    struct work w = anl_cpu_attn_work(j, memory);
     struct states s = split_states(j, index, g);
 
-    clear(j, &t, &s);
-    if (!visits(j, &t, g))
+    anl_cpu_attn_clear(j, &t, &s);
+    if (!anl_cpu_attn_visits(j, &t, g))
         return;
-    load_queries(j, &t, &w);
-    one_span(j, &t, g, &w, &s);
+    anl_cpu_attn_queries(j, &t, &w);
+    anl_cpu_attn_span(j, &t, g, &w, &s);
 }
 
 static void merge_task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
-    struct tile t = tile_of(j, i);
-    struct work w = layout(j, memory);
+    struct tile t = anl_cpu_attn_tile(j, i);
+    struct work w = anl_cpu_attn_work(j, memory);
     int64_t g;
 
     begin(j, &t, &w.run);
@@ -454,14 +410,14 @@ static void merge_task(void *arg, int64_t i, char *memory)
         struct states s = split_states(j, i, g);
         for (int64_t r = 0; r < t.rows; r++)
             if (!s.empty[r])
-                merge(j, &w.run, r, s.m[r], s.l[r], s.o + r * j->dvp);
+                anl_cpu_attn_join(j, &w.run, r, s.m[r], s.l[r], s.o + r * j->dvp);
     }
     for (int64_t r = 0; r < t.rows; r++)
-        store_row(j, &t, r, &w.run, w.s);
+        anl_cpu_attn_store(j, &t, r, &w.run, w.s);
 }
 
 /* Contractions, and the packing that few queries do not make up for. */
-static double cost(const struct job *j)
+double anl_cpu_attn_cost(const struct job *j)
 {
     double rows = (double)(j->b * j->h * j->sq), pairs = (double)(j->b * j->hkv) * 8;
     return (rows + pairs) * (double)((j->span1 - j->span0) * LAW_SPAN) * (double)(j->dk + j->dvp);
@@ -478,7 +434,7 @@ static anl_status run_split(struct cpu_device *d, struct job *j, int64_t tiles, 
         return anl_fail(&d->base, ANL_E_MEMORY, "anl_attn: %zu bytes of states: out of memory",
                         bytes);
     anl_account(&d->base, ANL_FOR_SCRATCH, (int64_t)bytes);
-    s = anl_cpu_run(d, tiles * spans, split_task, j, work, cost(j));
+    s = anl_cpu_run(d, tiles * spans, split_task, j, work, anl_cpu_attn_cost(j));
     if (!s)
         s = anl_cpu_run(d, tiles, merge_task, j, work,
                         (double)(j->b * j->h * j->sq * spans * j->dvp));
@@ -498,7 +454,7 @@ static int64_t tile_queries(const struct cpu_device *d, const struct job *j)
     return nq;
 }
 
-static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p)
+struct job anl_cpu_attn_job(const struct cpu_device *d, const struct anl_attn_params *p)
 {
     const struct anl_kv_piece *end = p->n_pieces ? &p->pieces[p->n_pieces - 1] : NULL;
     struct job j = { .d = d, .p = p, .b = p->q.dim[0], .h = p->q.dim[1], .sq = p->q.dim[2],
@@ -523,11 +479,11 @@ static struct job make_job(struct cpu_device *d, const struct anl_attn_params *p
 anl_status anl_cpu_attn(struct anl_device *device, const struct anl_attn_params *params)
 {
     struct cpu_device *d = (struct cpu_device *)device;
-    struct job j = make_job(d, params);
+    struct job j = anl_cpu_attn_job(d, params);
     int64_t tiles = j.b * j.hkv * j.blocks;
-    size_t work = layout(&j, NULL).size;
+    size_t work = anl_cpu_attn_work(&j, NULL).size;
 
     if (tiles < 2 * (int64_t)d->threads && j.span1 - j.span0 > 1 && d->threads > 1)
         return run_split(d, &j, tiles, work);
-    return anl_cpu_run(d, tiles, tile_task, &j, work, cost(&j));
+    return anl_cpu_run(d, tiles, tile_task, &j, work, anl_cpu_attn_cost(&j));
 }

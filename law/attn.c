@@ -1,4 +1,5 @@
-/* law/attn.c: attention, one query after another: docs/numerics.md, sections 3 and 4, word for word. */
+/* law/attn.c: attention, one query after another: docs/numerics.md, sections 3 and 4, word for word; and
+ * its spans' states, each on its own or merged. */
 #include "law/law.h"
 
 /* One softmax state. "Empty" is a flag of its own: m may be -inf with a visible NaN. */
@@ -203,6 +204,101 @@ anl_status LAW(attn)(struct anl_device *device, const struct anl_attn_params *pa
     struct law_fpenv env = law_fpenv_enter();
     (void)device;
     run_all(params);
+    law_fpenv_leave(env);
+    return ANL_OK;
+}
+
+/* The query's states of the spans of the pieces, column after column. */
+static void store_spans(const struct anl_attn_states_params *p, const struct query *q, int64_t h,
+                        int64_t i)
+{
+    int64_t n = 0, o = (q->b * p->q.dim[1] + h) * p->o.stride[0] + i * p->o.stride[1];
+    struct state s;
+
+    for (int k = 0; k < p->n_pieces; k++) {
+        int64_t end = p->pieces[k].start + p->pieces[k].k.dim[2];
+        for (int64_t g = p->pieces[k].start / LAW_SPAN; g * LAW_SPAN < end; g++, n++) {
+            span(q, g, &s);
+            law_store(&p->m, at(&p->m, q->b, h, i) + n, s.empty ? -INFINITY : s.m);
+            law_store(&p->l, at(&p->l, q->b, h, i) + n, s.l);
+            for (int64_t d = 0; d < q->dv; d++)
+                law_store(&p->o, o + n * p->o.stride[2] + d, s.o[d]);
+        }
+    }
+}
+
+__attribute__((noinline)) static void run_states(const struct anl_attn_states_params *p)
+{
+    const struct anl_attn_params attn = { .q = p->q, .pieces = p->pieces, .n_pieces = p->n_pieces,
+                                          .causal = p->causal };
+    struct query q = { .p = &attn, .sk = p->keys, .d = p->q.dim[3], .dv = p->o.dim[3] };
+    int64_t group = p->q.dim[1] / p->pieces[0].k.dim[1];
+    float c = p->scale * LAW_LOG2E;
+
+    for (q.b = 0; q.b < p->q.dim[0]; q.b++)
+        for (int64_t h = 0; h < p->q.dim[1]; h++)
+            for (int64_t i = 0; i < p->q.dim[2]; i++) {
+                q.hkv = h / group;
+                q.position = *p->offset + i;
+                for (int64_t d = 0; d < q.d; d++)
+                    q.q[d] = law_load(&p->q, at(&p->q, q.b, h, i) + d) * c;
+                store_spans(p, &q, h, i);
+            }
+}
+
+anl_status LAW(attn_states)(struct anl_device *device, const struct anl_attn_states_params *params)
+{
+    struct law_fpenv env = law_fpenv_enter();
+    (void)device;
+    run_states(params);
+    law_fpenv_leave(env);
+    return ANL_OK;
+}
+
+/* State n of a row joins the running one. */
+static void join(const struct anl_attn_merge_params *p, int64_t b, int64_t h, int64_t i, int64_t n,
+                 struct state *run)
+{
+    int64_t o = (b * p->span_m.dim[1] + h) * p->span_o.stride[0] + i * p->span_o.stride[1] +
+                n * p->span_o.stride[2];
+    struct state s = { .l = law_load(&p->span_l, at(&p->span_l, b, h, i) + n) };
+
+    s.empty = s.l == 0;
+    s.m = law_load(&p->span_m, at(&p->span_m, b, h, i) + n);
+    for (int64_t d = 0; d < p->span_o.dim[3]; d++)
+        s.o[d] = law_load(&p->span_o, o + d);
+    merge(run, &s, p->span_o.dim[3]);
+}
+
+/* In ring order. */
+__attribute__((noinline)) static void merge_row(const struct anl_attn_merge_params *p,
+                                                int64_t b, int64_t h, int64_t i)
+{
+    const struct anl_attn_params result = { .out = p->out, .m = p->m, .l = p->l, .o = p->o };
+    int64_t position = *p->offset + i, last = (p->keys - 1) / LAW_SPAN, ns = p->span_m.dim[3];
+    int64_t own = position < 0 ? 0 : position / LAW_SPAN;
+    struct state run = { .empty = 1 };
+
+    if (own > last)
+        own = last;
+    for (int64_t n = ns - 1; n >= 0; n--)
+        if (p->spans[n] <= own)
+            join(p, b, h, i, n, &run);
+    for (int64_t n = ns - 1; n >= 0; n--)
+        if (p->spans[n] > own && !p->causal)
+            join(p, b, h, i, n, &run);
+    store(&result, b, h, i, p->span_o.dim[3], &run);
+}
+
+anl_status LAW(attn_merge)(struct anl_device *device, const struct anl_attn_merge_params *params)
+{
+    struct law_fpenv env = law_fpenv_enter();
+    const int64_t *dim = params->span_m.dim;
+    (void)device;
+    for (int64_t b = 0; b < dim[0]; b++)
+        for (int64_t h = 0; h < dim[1]; h++)
+            for (int64_t i = 0; i < dim[2]; i++)
+                merge_row(params, b, h, i);
     law_fpenv_leave(env);
     return ANL_OK;
 }

@@ -12,8 +12,7 @@ __attribute__((noinline)) static float inverse_root(int64_t d)
     return (float)(1 / sqrt((double)d));
 }
 
-/* 1 / sqrt(D), whatever rounding mode the caller left behind. */
-static float default_scale(int64_t d)
+float anl_attn_scale(int64_t d)
 {
     struct law_fpenv env = law_fpenv_enter();
     float scale = inverse_root(d);
@@ -22,16 +21,16 @@ static float default_scale(int64_t d)
 }
 
 /* Where piece i lies among the keys: after those before it, which end at *end. */
-static anl_status check_place(struct anl_device *device, const struct anl_attn_params *p, int i,
+static anl_status check_place(struct anl_device *device, const char *op,
+                              const struct anl_kv_piece *pieces, int i, int64_t keys, int gaps,
                               int64_t *end)
 {
-    const char *op = "anl_attn";
-    const struct anl_kv_piece *piece = &p->pieces[i];
+    const struct anl_kv_piece *piece = &pieces[i];
     int64_t length = piece->k.dim[2];
 
     if (length < 1)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: pieces[%d] has no keys", op, i);
-    if (i == 0 && p->keys && piece->start >= 0 && piece->start < p->keys)
+    if (keys && (i == 0 || gaps) && piece->start > *end && piece->start < keys)
         *end = piece->start;
     if (piece->start != *end || piece->start % 512)
         return anl_fail(device, ANL_E_ARGUMENT,
@@ -39,27 +38,28 @@ static anl_status check_place(struct anl_device *device, const struct anl_attn_p
                         "must be a multiple of 512",
                         op, i, (long long)piece->start, (long long)*end);
     *end += length;
-    if (p->keys && (*end > p->keys || (*end < p->keys && *end % 512)))
+    if (keys && (*end > keys || (*end < keys && *end % 512)))
         return anl_fail(device, ANL_E_ARGUMENT,
                         "%s: pieces[%d] ends at key %lld: a multiple of 512 up to keys, %lld, or that "
                         "is needed",
-                        op, i, (long long)*end, (long long)p->keys);
+                        op, i, (long long)*end, (long long)keys);
     return ANL_OK;
 }
 
-/* *sk: SK. */
-static anl_status check_pieces(struct anl_device *device, const struct anl_attn_params *p,
-                               const int64_t *dims, int64_t *sk)
+anl_status anl_check_pieces(struct anl_device *device, const char *op,
+                            const struct anl_kv_piece *pieces, int n_pieces, int64_t keys, int gaps,
+                            const int64_t *dims, int64_t *sk)
 {
-    const char *op = "anl_attn";
     int64_t hkv = -1, end = 0;
 
-    if (p->n_pieces < 0 || p->n_pieces > ANL_ATTN_MAX_PIECES || (p->n_pieces && !p->pieces))
-        return anl_fail(device, ANL_E_ARGUMENT, "%s: n_pieces is %d with pieces %p", op,
-                        p->n_pieces, (const void *)p->pieces);
-    for (int i = 0; i < p->n_pieces; i++) {
-        const struct anl_kv_piece *piece = &p->pieces[i];
-        unsigned dtype = (unsigned)p->pieces[0].k.dtype;
+    if (keys < 0 || keys > INT64_C(1) << 40)
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: keys is %lld", op, (long long)keys);
+    if (n_pieces < 0 || n_pieces > ANL_ATTN_MAX_PIECES || (n_pieces && !pieces))
+        return anl_fail(device, ANL_E_ARGUMENT, "%s: n_pieces is %d with pieces %p", op, n_pieces,
+                        (const void *)pieces);
+    for (int i = 0; i < n_pieces; i++) {
+        const struct anl_kv_piece *piece = &pieces[i];
+        unsigned dtype = (unsigned)pieces[0].k.dtype;
         int type = dtype <= ANL_BF16 ? 1 << dtype : 0;
         char k[32], v[32];
         const struct anl_expect e[] = {
@@ -74,12 +74,12 @@ static anl_status check_pieces(struct anl_device *device, const struct anl_attn_
         s = anl_check(device, op, e, 2);
         hkv = piece->k.dim[1];
         if (!s)
-            s = check_place(device, p, i, &end);
+            s = check_place(device, op, pieces, i, keys, gaps, &end);
         if (s)
             return s;
     }
-    *sk = p->keys ? p->keys : end;
-    if (p->n_pieces && (hkv < 1 || dims[1] % hkv))
+    *sk = keys ? keys : end;
+    if (n_pieces && (hkv < 1 || dims[1] % hkv))
         return anl_fail(device, ANL_E_ARGUMENT,
                         "%s: q has %lld heads, not a multiple of the %lld of the keys", op,
                         (long long)dims[1], (long long)hkv);
@@ -128,8 +128,6 @@ static anl_status check_numbers(struct anl_device *device, const struct anl_attn
 
     if (!isfinite(p->scale))
         return anl_fail(device, ANL_E_ARGUMENT, "%s: scale is %g", op, (double)p->scale);
-    if (p->keys < 0 || p->keys > INT64_C(1) << 40)
-        return anl_fail(device, ANL_E_ARGUMENT, "%s: keys is %lld", op, (long long)p->keys);
     if ((unsigned)p->spans > ANL_SPANS_ABOVE)
         return anl_fail(device, ANL_E_ARGUMENT, "%s: spans is %d", op, (int)p->spans);
     return ANL_OK;
@@ -151,11 +149,11 @@ anl_status anl_attn(struct anl_device *device, const struct anl_attn_params *par
     if (!s)
         s = check_numbers(device, &p);
     if (!s)
-        s = check_pieces(device, &p, dims, &sk);
+        s = anl_check_pieces(device, op, p.pieces, p.n_pieces, p.keys, 0, dims, &sk);
     if (s)
         return s;
     if (p.scale == 0)
-        p.scale = default_scale(dims[2]);
+        p.scale = anl_attn_scale(dims[2]);
     p.keys = sk;
     offset = p.offset ? *p.offset : sk - p.q.dim[2];
     if (offset < -(INT64_C(1) << 40) || offset > INT64_C(1) << 40)

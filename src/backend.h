@@ -10,7 +10,8 @@
 #include <annulet/annulet.h>
 
 /* The list of operations: one row across the house each. */
-#define ANL_OPS(X) X(linear) X(attn) X(norm) X(rope) X(ffn) X(qkv) X(embed) X(xent)
+#define ANL_OPS(X) \
+    X(linear) X(attn) X(attn_states) X(attn_merge) X(norm) X(rope) X(ffn) X(qkv) X(embed) X(xent)
 
 enum anl_purpose { ANL_FOR_TENSORS = 0, ANL_FOR_WEIGHTS, ANL_FOR_SCRATCH };
 
@@ -78,7 +79,8 @@ struct anl_backend {
     anl_status (*ffn_hidden)(struct anl_device *device, const struct anl_ffn_params *params,
                              const struct anl_tensor *x, const struct anl_tensor *hidden);
     /* An operation's own function; ffn and qkv may be NULL: src composes them of others then. qkv, and
-     * linear with a norm, meet up to fused_tokens tokens only. attn gets SK in keys, always. */
+     * linear with a norm, meet up to fused_tokens tokens only. attn and attn_states get SK in
+     * keys, always. */
 #define ANL_OP_FIELD(op) \
     anl_status (*op)(struct anl_device * device, const struct anl_##op##_params *params);
     ANL_OPS(ANL_OP_FIELD)

@@ -30,6 +30,15 @@ anl_status anl_check(struct anl_device *device, const char *op, const struct anl
 anl_status anl_check_norm(struct anl_device *device, const char *op, const struct anl_tensor *norm,
                           float eps, int64_t dm);
 
+/* Attention's pieces of keys (which with keys may have gaps, or only begin later), against dims: B, H, D,
+ * DV. *sk: SK. */
+anl_status anl_check_pieces(struct anl_device *device, const char *op,
+                            const struct anl_kv_piece *pieces, int n_pieces, int64_t keys, int gaps,
+                            const int64_t *dims, int64_t *sk);
+
+/* 1 / sqrt(D), whatever rounding mode the caller left behind. */
+float anl_attn_scale(int64_t d);
+
 /* The device's scratch buffer, of at least size bytes. */
 anl_status anl_scratch(struct anl_device *device, uint64_t size, struct anl_buffer **out);
 

@@ -8,6 +8,7 @@
 #define QUICK .head.flags = CASE_QUICK
 #define BIG .head.flags = CASE_BIG
 #define ONE .b = 1, .h = 1, .hkv = 1
+#define PIECES 64 /* at most, of two spans if there are several */
 #define AT(position) .has_offset = 1, .offset = (position)
 
 static const struct attn_case table[] = {
@@ -126,6 +127,22 @@ static const struct attn_case table[] = {
       .piece = 1, .cut = -2, .state = ATTN_OUT_AND_STATE, AT(900) },
     { ONE, .sq = 3, .sk = 0, .d = 3, .dv = 4, .cut = 1, .state = ATTN_OUT_AND_STATE },
 
+    /* each span's state on its own, and their merge */
+    { QUICK, ONE, .sq = 3, .sk = 1601, .d = 8, .dv = 8, .states = 1 },
+    { QUICK, ONE, .sq = 3, .sk = 1601, .d = 8, .dv = 8, .causal = 1, .piece = 1, .cut = 1, .states = 1 },
+    { QUICK, ONE, .sq = 5, .sk = 1100, .d = 8, .dv = 8, .piece = 1, .cut = 2, .states = 1,
+      .state = ATTN_OUT_AND_STATE },
+    { QUICK, ONE, .sq = 7, .sk = 1600, .d = 8, .dv = 8, .piece = 1, .states = 1, AT(509) },
+    { ONE, .sq = 5, .sk = 2300, .d = 3, .dv = 4, .head.kind = GEN_ADVERSARIAL, .scale = 1,
+      .piece = 1, .cut = 2, .states = 1, .state = ATTN_OUT_AND_STATE },
+    { ONE, .sq = 70, .sk = 2300, .d = 3, .dv = 4, .head.kind = GEN_ADVERSARIAL, .scale = 1,
+      .piece = -1, .cut = 1, .states = 1, AT(990), .state = ATTN_OUT_AND_STATE },
+    { .b = 2, .h = 6, .hkv = 2, .sq = 1, .sk = 2600, .d = 16, .dv = 17, .kv = ANL_F16, .piece = 2,
+      .states = 1, .out = ANL_F16, AT(1300) },
+    { .b = 2, .h = 4, .hkv = 2, .sq = 70, .sk = 1600, .d = 8, .dv = 65, .kv = ANL_BF16, .causal = 1,
+      .states = 1, .out = ANL_BF16, AT(-40) },
+    { ONE, .sq = 3, .sk = 0, .d = 3, .dv = 4, .states = 1, .state = ATTN_OUT_AND_STATE },
+
     /* the witnesses of docs/numerics.md, section 3: out must be 0x00000000 and 0x3c9e00dd */
     { QUICK, ONE, .sq = 1, .sk = 128, .d = 1, .dv = 1, .scale = 1, .witness = 1 },
     { QUICK, ONE, .sq = 1, .sk = 128, .d = 1, .dv = 1, .scale = 1, .witness = 2 },
@@ -180,13 +197,15 @@ static void describe(int index, char *name, size_t size)
 {
     static const char *const state[] = { "", " + state", " state only" };
     const struct attn_case *c = &table[index];
-    char offset[32] = "", piece[16] = "", scale[24] = "", seed[16] = "", cut[16] = "";
+    char offset[32] = "", piece[16] = "", scale[24] = "", seed[16] = "", cut[24] = "";
     if (c->has_offset)
         snprintf(offset, sizeof offset, " at %lld", (long long)c->offset);
     if (c->piece != 0)
         snprintf(piece, sizeof piece, " pieces %d", c->piece);
     if (c->cut != 0)
         snprintf(cut, sizeof cut, " cut %d", c->cut);
+    if (c->states)
+        snprintf(cut + strlen(cut), sizeof cut - strlen(cut), " merged");
     if (c->scale < 0 || c->scale > 0)
         snprintf(scale, sizeof scale, " scale %.2f", (double)c->scale);
     if (c->head.seed != 0)
@@ -330,12 +349,13 @@ static int place_pieces(struct place *p, const struct attn_case *c, const struct
     return n;
 }
 
-#define PIECES 64
-
 /* One call, or a chain of them: place_run() makes it through call(). */
 struct chain {
     struct anl_attn_params whole;
     int cut, finish; /* pieces of a link; whether a last one with none writes `out` */
+    int states;      /* the links are anl_attn_states(), the last one anl_attn_merge() */
+    struct anl_attn_merge_params merge;
+    int64_t spans[2 * PIECES];
 };
 
 /* The calls of one round over the pieces, from the last downwards. *resume: there was a call before. */
@@ -369,12 +389,65 @@ static anl_status links(struct anl_device *device, const struct chain *chain, an
     return anl_attn(device, &link);
 }
 
+/* The states of pieces [first, end), whose spans' columns begin at column *n; moves it behind them. */
+static anl_status states_link(struct anl_device *device, const struct chain *chain, int first, int end,
+                              int64_t *n)
+{
+    const struct anl_attn_params *w = &chain->whole;
+    struct anl_attn_states_params p = { .size = sizeof p, .q = w->q, .pieces = w->pieces + first,
+                                        .n_pieces = end - first, .keys = chain->merge.keys,
+                                        .scale = w->scale, .causal = w->causal, .offset = w->offset };
+    int64_t spans = 0;
+    for (int i = first; i < end; i++)
+        spans += (w->pieces[i].k.dim[2] + 511) / 512;
+    p.m = chain->merge.span_m;
+    p.l = chain->merge.span_l;
+    p.o = chain->merge.span_o;
+    p.m.dim[3] = p.l.dim[3] = p.o.dim[2] = spans;
+    p.m.offset += (uint64_t)*n * sizeof(float);
+    p.l.offset += (uint64_t)*n * sizeof(float);
+    p.o.offset += (uint64_t)(*n * p.o.stride[2]) * sizeof(float);
+    *n += spans;
+    return anl_attn_states(device, &p);
+}
+
+static anl_status states_call(struct anl_device *device, const struct chain *chain)
+{
+    anl_status s = ANL_OK;
+    int64_t n = 0;
+    int end;
+    for (int first = 0; s == ANL_OK && first < chain->whole.n_pieces; first = end) {
+        end = chain->cut > 0 ? first + chain->cut : chain->whole.n_pieces;
+        end = end < chain->whole.n_pieces ? end : chain->whole.n_pieces;
+        s = states_link(device, chain, first, end, &n);
+    }
+    return s != ANL_OK ? s : anl_attn_merge(device, &chain->merge);
+}
+
+static void place_states(struct place *p, const struct attn_case *c, struct chain *chain)
+{
+    int64_t spans = (c->sk + 511) / 512;
+    const int64_t m_dim[4] = { c->b, c->h, c->sq, spans }, o_dim[4] = { c->b * c->h, c->sq, spans, c->dv };
+    struct anl_attn_merge_params *merge = &chain->merge;
+    for (int64_t n = 0; n < spans; n++)
+        chain->spans[n] = n;
+    *merge = (struct anl_attn_merge_params){ .size = sizeof *merge, .spans = chain->spans, .keys = c->sk,
+                                             .causal = c->causal, .offset = chain->whole.offset,
+                                             .out = chain->whole.out, .m = chain->whole.m,
+                                             .l = chain->whole.l, .o = chain->whole.o };
+    merge->span_m = place_tensor(p, NULL, ANL_F32, 4, m_dim);
+    merge->span_l = place_tensor(p, NULL, ANL_F32, 4, m_dim);
+    merge->span_o = place_tensor(p, NULL, ANL_F32, 4, o_dim);
+}
+
 static anl_status call(struct anl_device *device, const void *params)
 {
     const struct chain *chain = params;
     struct chain cut = *chain;
     int resume = 0;
     anl_status s;
+    if (chain->states)
+        return states_call(device, chain);
     if (chain->cut == 0)
         return anl_attn(device, &chain->whole);
     if (chain->cut < 0) {
@@ -390,7 +463,7 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
 {
     struct place p;
     struct anl_kv_piece pieces[PIECES];
-    struct chain chain = { .cut = c->cut, .finish = c->cut % 2 };
+    struct chain chain = { .cut = c->cut, .finish = c->cut % 2, .states = c->states };
     struct anl_attn_params params = { .size = sizeof params, .scale = c->scale,
                                       .causal = c->causal, .pieces = pieces };
     const int64_t q_dim[4] = { c->b, c->h, c->sq, c->d }, o_dim[4] = { c->b, c->h, c->sq, c->dv };
@@ -409,6 +482,8 @@ void attn_run(struct anl_device *device, const struct attn_case *c, const struct
         params.o = place_tensor(&p, NULL, ANL_F32, 4, o_dim);
     }
     chain.whole = params;
+    if (c->states)
+        place_states(&p, c, &chain);
     place_run(&p, call, &chain, &params.out);
     if (c->state != ATTN_STATE)
         place_fetch(&p, &params.out, run_add(result, "out", c->out, count)->data);

@@ -18,6 +18,7 @@ struct attn_case {
     enum attn_state state;
     int cut;     /* pieces of a call, the state going on from one to the next; 0: one call. In ring
                   * order, for the one call's bits; negative: each call meets all the spans of its pieces */
+    int states;  /* each span's state on its own, by calls of `cut` pieces, and then a merge */
     int witness; /* 1, 2: the data of a witness in place of head.kind */
 };
 

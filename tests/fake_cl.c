@@ -69,7 +69,7 @@ static void note_launch(void *kernel, size_t groups)
     int i;
     fake.kernel_info(kernel, FAKE_KERNEL_NAME, sizeof name, name, NULL);
     for (i = 0; fake.kernel[i].name[0] && strcmp(fake.kernel[i].name, name) != 0; i++)
-        ck_assert_int_lt(i, 15);
+        ck_assert_int_lt(i, FAKE_KERNELS - 1);
     strcpy(fake.kernel[i].name, name);
     fake.kernel[i].all += groups;
     if (groups > fake.kernel[i].groups)

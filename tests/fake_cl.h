@@ -15,6 +15,8 @@ typedef int fake_finish(void *queue);
 typedef int fake_read(void *queue, void *mem, uint32_t blocking, size_t offset, size_t size, void *data,
                       uint32_t waits, void *const *wait, void **event);
 
+#define FAKE_KERNELS 32 /* names of kernels that are told apart */
+
 struct fake {
     void *library;
     fake_info *device_info, *event_info, *kernel_info;
@@ -38,7 +40,7 @@ struct fake {
         char name[32];
         size_t groups; /* of one launch, at most, and of all */
         size_t all;
-    } kernel[16];
+    } kernel[FAKE_KERNELS];
 };
 
 extern struct fake fake;

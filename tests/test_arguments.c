@@ -17,6 +17,7 @@ struct fixture {
     struct anl_rope_table *table;
     int64_t far;
     struct anl_kv_piece pieces[2];
+    int64_t spans[2];
 };
 
 #define OUT_BYTES 4096
@@ -25,6 +26,8 @@ struct fixture {
 union params {
     struct anl_linear_params linear;
     struct anl_attn_params attn;
+    struct anl_attn_states_params states;
+    struct anl_attn_merge_params merge;
     struct anl_norm_params norm;
     struct anl_rope_params rope;
     struct anl_ffn_params ffn;
@@ -238,6 +241,91 @@ static const char *attn_spoil(union params *p, struct fixture *f, int what)
     }
 }
 
+static void states_valid(union params *p, struct fixture *f)
+{
+    attn_valid(p, f);
+    p->states = (struct anl_attn_states_params){ .size = sizeof p->states, .pieces = f->pieces,
+                                                 .n_pieces = 2, .keys = 1027 };
+    f->pieces[1].start = 1024; /* a gap */
+    p->states.q = anl_tensor_4d(f->in, 0, ANL_F32, 1, 2, 3, 1);
+    p->states.m = anl_tensor_4d(f->out, 1024, ANL_F32, 1, 2, 3, 2);
+    p->states.l = anl_tensor_4d(f->out, 2048, ANL_F32, 1, 2, 3, 2);
+    p->states.o = anl_tensor_4d(f->out, 3072, ANL_F32, 2, 3, 2, 1);
+}
+static anl_status states_call(struct anl_device *device, const union params *p)
+{
+    return anl_attn_states(device, &p->states);
+}
+static struct anl_tensor *states_view(union params *p, int i)
+{
+    struct anl_kv_piece *pieces = (struct anl_kv_piece *)p->states.pieces;
+    struct anl_tensor *views[] = { &p->states.q, &p->states.m, &p->states.l, &p->states.o,
+                                   &pieces[0].k, &pieces[0].v, &pieces[1].k, &pieces[1].v, NULL };
+    return views[i];
+}
+static const char *states_spoil(union params *p, struct fixture *f, int what)
+{
+    switch (what) {
+    case 0: p->states.size = 8; return "8";
+    case 1: p->states.n_pieces = -3; return "-3";
+    case 2: p->states.scale = NAN; return "scale is";
+    case 3: p->states.offset = &f->far; return "9223372036854775807";
+    case 4: p->states.keys = 0; return "start is 1024";
+    case 5: p->states.keys = 1026; return "keys, 1026";
+    case 6: p->states.keys = 1028; return "ends at key 1027";
+    case 7: f->pieces[1].start = 0; return "start is 0";
+    case 8: p->states.m.dim[3] = 1; return "m.dim[3] is 1";
+    case 9: p->states.o.dim[0] = 1; return "o.dim[0] is 1";
+    case 10: p->states.o.buffer = NULL; return "o has no buffer";
+    case 11: p->states.o.dim[3] = 0; return "dim[3] is 1, not 0";
+    default: return NULL;
+    }
+}
+
+static void merge_valid(union params *p, struct fixture *f)
+{
+    f->spans[0] = 0;
+    f->spans[1] = 2;
+    p->merge = (struct anl_attn_merge_params){ .size = sizeof p->merge, .spans = f->spans,
+                                               .keys = 1027 };
+    p->merge.span_m = anl_tensor_4d(f->in, 0, ANL_F32, 1, 2, 3, 2);
+    p->merge.span_l = anl_tensor_4d(f->in, 0, ANL_F32, 1, 2, 3, 2);
+    p->merge.span_o = anl_tensor_4d(f->in, 0, ANL_F32, 2, 3, 2, 1);
+    p->merge.out = anl_tensor_4d(f->out, 0, ANL_F32, 1, 2, 3, 1);
+    p->merge.m = anl_tensor_4d(f->out, 1024, ANL_F32, 1, 2, 3, 1);
+    p->merge.l = anl_tensor_4d(f->out, 2048, ANL_F32, 1, 2, 3, 1);
+    p->merge.o = anl_tensor_4d(f->out, 3072, ANL_F32, 1, 2, 3, 1);
+}
+static anl_status merge_call(struct anl_device *device, const union params *p)
+{
+    return anl_attn_merge(device, &p->merge);
+}
+static struct anl_tensor *merge_view(union params *p, int i)
+{
+    struct anl_tensor *views[] = { &p->merge.span_m, &p->merge.span_l, &p->merge.span_o,
+                                   &p->merge.out, &p->merge.m, &p->merge.l, &p->merge.o, NULL };
+    return views[i];
+}
+static const char *merge_spoil(union params *p, struct fixture *f, int what)
+{
+    switch (what) {
+    case 0: p->merge.size = 8; return "8";
+    case 1: p->merge.spans = NULL; return "spans is NULL";
+    case 2: p->merge.keys = -1; return "keys is -1";
+    case 3: p->merge.keys = 1024; return "spans[1] is 2";
+    case 4: p->merge.keys = 0; return "spans[0] is 0";
+    case 5: f->spans[0] = -1; return "spans[0] is -1";
+    case 6: f->spans[1] = 0; return "spans[1] is 0";
+    case 7: p->merge.offset = &f->far; return "9223372036854775807";
+    case 8: p->merge.m.buffer = NULL; return "m, l and o 2";
+    case 9: p->merge.out.buffer = p->merge.m.buffer = p->merge.l.buffer = p->merge.o.buffer = NULL;
+        return "out";
+    case 10: p->merge.span_o.buffer = NULL; return "span_o";
+    case 11: p->merge.span_l.dim[3] = 1; return "span_l.dim[3] is 1";
+    default: return NULL;
+    }
+}
+
 static void norm_valid(union params *p, struct fixture *f)
 {
     p->norm = (struct anl_norm_params){ .size = sizeof p->norm, .eps = 1e-5f };
@@ -405,6 +493,8 @@ static const char *xent_spoil(union params *p, struct fixture *f, int what)
 static const struct row rows[] = {
     { "anl_linear", linear_valid, linear_call, linear_view, linear_spoil },
     { "anl_attn", attn_valid, attn_call, attn_view, attn_spoil },
+    { "anl_attn_states", states_valid, states_call, states_view, states_spoil },
+    { "anl_attn_merge", merge_valid, merge_call, merge_view, merge_spoil },
     { "anl_norm", norm_valid, norm_call, norm_view, norm_spoil },
     { "anl_rope", rope_valid, rope_call, rope_view, rope_spoil },
     { "anl_ffn", ffn_valid, ffn_call, ffn_view, ffn_spoil },

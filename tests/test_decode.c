@@ -57,15 +57,18 @@ static void check_chunk(struct anl_device *device, const struct attn_case *whole
 static void check_cuts(struct anl_device *device, const struct attn_case *c,
                        const struct attn_data *data, const struct run_result *whole, const char *what)
 {
-    static const int cuts[][2] = { { 1, 0 }, { 2, 0 }, { -1, 0 }, { 1, 1 }, { 1, 2 }, { 2, 1 },
-                                   { -1, 1 }, { -1, 2 } };
+    static const int cuts[][3] = { { 1, 0, 0 }, { 2, 0, 0 },  { -1, 0, 0 }, { 1, 1, 0 },
+                                   { 1, 2, 0 }, { 2, 1, 0 },  { -1, 1, 0 }, { -1, 2, 0 },
+                                   { 0, 0, 1 }, { -1, 1, 1 }, { 1, 2, 1 } };
     for (size_t k = 0; k < sizeof cuts / sizeof *cuts; k++) {
         struct attn_case cut = *c;
         struct run_result result = { 0 };
         char at[200];
         cut.piece = cuts[k][0];
         cut.cut = cuts[k][1];
-        snprintf(at, sizeof at, "%s, pieces %d, cut %d", what, cut.piece, cut.cut);
+        cut.states = cuts[k][2];
+        snprintf(at, sizeof at, "%s, pieces %d, cut %d%s", what, cut.piece, cut.cut,
+                 cut.states ? ", merged" : "");
         attn_run(device, &cut, data, NULL, &result);
         testing_same(&result, whole, at);
         run_free(&result);

@@ -58,6 +58,7 @@ static struct attn_case draw_attn(struct gen *g)
     if (c.head.kind == GEN_ADVERSARIAL)
         c.scale = 1;
     c.cut = c.piece == 0 ? 0 : (int)gen_below(g, 4);
+    c.states = gen_below(g, 4) == 0;
     return c;
 }
 
@@ -169,7 +170,7 @@ START_TEST(attn)
         struct place_options options = draw_options(&g);
         struct run_result result = { 0 }, law = { 0 };
         struct attn_data data;
-        whole.piece = whole.cut = 0;
+        whole.piece = whole.cut = whole.states = 0;
         attn_data_make(&c, &data);
         attn_run(b.law, &whole, &data, NULL, &law);
         attn_run(b.device[gen_below(&g, (uint32_t)b.devices)], &c, &data, &options, &result);

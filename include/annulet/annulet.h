@@ -3,6 +3,7 @@
 #define ANNULET_ANNULET_H
 
 #include <annulet/attn.h>
+#include <annulet/attn_states.h>
 #include <annulet/base.h>
 #include <annulet/buffer.h>
 #include <annulet/context.h>
