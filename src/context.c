@@ -18,7 +18,7 @@ const char *anl_status_name(anl_status status)
 {
     static const char *const names[] = { "ANL_OK",          "ANL_E_ARGUMENT",  "ANL_E_MEMORY",
                                          "ANL_E_UNSUPPORTED", "ANL_E_NO_DEVICE", "ANL_E_DEVICE",
-                                         "ANL_E_FORKED" };
+                                         "ANL_E_FORKED",    "ANL_E_CANCELLED" };
     size_t i = (size_t)status;
     return i < sizeof names / sizeof *names ? names[i] : "unknown status";
 }

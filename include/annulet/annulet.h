@@ -14,6 +14,7 @@
 #include <annulet/norm.h>
 #include <annulet/opencl.h>
 #include <annulet/qkv.h>
+#include <annulet/ring.h>
 #include <annulet/rope.h>
 #include <annulet/sample.h>
 #include <annulet/tensor.h>

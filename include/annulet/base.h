@@ -31,7 +31,8 @@ typedef enum anl_status {
     ANL_E_UNSUPPORTED, /* this device or build cannot do it */
     ANL_E_NO_DEVICE,   /* no such device, or no OpenCL here */
     ANL_E_DEVICE,      /* the driver reported an error, or the device was lost */
-    ANL_E_FORKED       /* the device was made before this process was forked */
+    ANL_E_FORKED,      /* the device was made before this process was forked */
+    ANL_E_CANCELLED    /* the caller wanted no more of it: anl_ring_cancel() */
 } anl_status;
 
 /* Element types. Quantised types are blocks of 32 consecutive elements of one row, in the bytes

@@ -1,0 +1,57 @@
+/* src/ring_local.c: links between threads of one process: slots in memory that both reach. */
+#include <assert.h>
+
+#include "src/ring.h"
+
+static anl_status open_link(struct anl_ring_link *link, struct anl_context *context, unsigned slots,
+                            uint64_t slot_bytes)
+{
+    uint64_t bytes;
+
+    *link = (struct anl_ring_link){ .context = context, .slots = slots, .slot_bytes = slot_bytes };
+    atomic_init(&link->sent, 0);
+    atomic_init(&link->posted, slots);
+    if (!__builtin_mul_overflow(slot_bytes, slots, &bytes) && bytes <= SIZE_MAX / 2)
+        link->memory = anl_context_alloc(context, (size_t)bytes, 64);
+    return link->memory ? ANL_OK : ANL_E_MEMORY;
+}
+
+static void close_link(struct anl_ring_link *link)
+{
+    if (link->memory)
+        anl_context_free(link->context, link->memory);
+    link->memory = NULL;
+}
+
+static char *slot_of(const struct anl_ring_link *link, uint64_t i)
+{
+    return link->memory + i % link->slots * link->slot_bytes;
+}
+
+static void *slot(struct anl_ring_link *link)
+{
+    uint64_t i = atomic_load_explicit(&link->sent, memory_order_relaxed);
+
+    /* acquire: the receiver has read what was in the slot (I3) */
+    return i < atomic_load_explicit(&link->posted, memory_order_acquire) ? slot_of(link, i) : NULL;
+}
+
+static void isend(struct anl_ring_link *link)
+{
+    assert(slot(link)); /* I3 */
+    atomic_fetch_add_explicit(&link->sent, 1, memory_order_release);
+    link->wake(link->receiver);
+}
+
+static void *test(struct anl_ring_link *link, uint64_t i)
+{
+    return i < atomic_load_explicit(&link->sent, memory_order_acquire) ? slot_of(link, i) : NULL;
+}
+
+static void irecv(struct anl_ring_link *link)
+{
+    atomic_fetch_add_explicit(&link->posted, 1, memory_order_release);
+    link->wake(link->sender);
+}
+
+const struct anl_ring_transport anl_ring_local = { open_link, close_link, slot, isend, test, irecv };

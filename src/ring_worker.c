@@ -1,0 +1,136 @@
+/* src/ring_worker.c: the threads: one for each device, at rest between calls. */
+#include "src/ring.h"
+
+void anl_ring_wake(void *worker)
+{
+    struct anl_ring_worker *w = worker;
+
+    pthread_mutex_lock(&w->lock);
+    w->pending = 1;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void anl_ring_order(struct anl_ring_worker *w, enum anl_ring_order order)
+{
+    pthread_mutex_lock(&w->lock);
+    w->order = order;
+    pthread_cond_signal(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Sleeps until something may have changed. What changed since the last sleep counts, so that nothing is
+ * missed between a look and the sleep (I7). */
+static void sleep_until_woken(struct anl_ring_worker *w)
+{
+    struct anl_ring_step step = { .kind = ANL_RING_WAIT, .piece = -1, .begin = anl_ring_now() };
+
+    pthread_mutex_lock(&w->lock);
+    while (!w->pending)
+        pthread_cond_wait(&w->wake, &w->lock);
+    w->pending = 0;
+    pthread_mutex_unlock(&w->lock);
+    step.end = anl_ring_now();
+    w->waited = 1;
+    anl_ring_record(w, step);
+}
+
+/* Of the ranks with something to compute, the one with more work left; NULL: none has. */
+static struct anl_ring_rank *pick(const struct anl_ring_worker *w)
+{
+    struct anl_ring_rank *best = NULL;
+
+    for (int i = 0; i < w->n_ranks; i++)
+        if (anl_ring_ready(w, w->rank[i]) && (!best || w->rank[i]->left > best->left))
+            best = w->rank[i];
+    return best;
+}
+
+static int all_done(const struct anl_ring_worker *w)
+{
+    for (int i = 0; i < w->n_ranks; i++) {
+        const struct anl_ring_rank *r = w->rank[i];
+        if (r->step < r->steps || r->sent < r->n_out)
+            return 0;
+    }
+    return 1;
+}
+
+/* What is here is sent on before it is computed with, so that it travels meanwhile. */
+static void attend(struct anl_ring_worker *w)
+{
+    while (!atomic_load(&w->ring->stop)) {
+        struct anl_ring_rank *rank;
+        int sent = 0;
+        for (int i = 0; i < w->n_ranks; i++)
+            sent |= anl_ring_send(w, w->rank[i]);
+        rank = pick(w);
+        if (rank)
+            anl_ring_compute(w, rank);
+        else if (all_done(w))
+            break;
+        else if (!sent)
+            sleep_until_woken(w);
+    }
+    if (atomic_load(&w->ring->stop))
+        anl_device_finish(w->device); /* so that nothing runs on; its error came too late to be first */
+}
+
+static void each(struct anl_ring_worker *w)
+{
+    struct anl_ring *ring = w->ring;
+    anl_status s = ring->task(ring->task_user, w->index, w->device);
+
+    if (!s)
+        s = anl_device_finish(w->device);
+    if (s)
+        anl_ring_fail(ring, s, "anl_ring_each: device %d (%s): %s", w->index, w->device->info.name,
+                      anl_device_message(w->device));
+}
+
+static void report_done(struct anl_ring *ring)
+{
+    pthread_mutex_lock(&ring->lock);
+    if (--ring->running == 0)
+        pthread_cond_signal(&ring->done);
+    pthread_mutex_unlock(&ring->lock);
+}
+
+static void *worker_main(void *arg)
+{
+    struct anl_ring_worker *w = arg;
+
+    for (;;) {
+        enum anl_ring_order order;
+        pthread_mutex_lock(&w->lock);
+        while (w->order == RING_REST)
+            pthread_cond_wait(&w->wake, &w->lock);
+        order = w->order;
+        w->order = RING_REST;
+        pthread_mutex_unlock(&w->lock);
+        if (order == RING_QUIT)
+            return NULL;
+        if (order == RING_ATTN)
+            attend(w);
+        else
+            each(w);
+        w->account.total = anl_ring_now() - w->ring->job.began;
+        report_done(w->ring);
+    }
+}
+
+anl_status anl_ring_start(struct anl_ring *ring)
+{
+    for (int i = 0; i < ring->n; i++) {
+        struct anl_ring_worker *w = &ring->workers[i];
+        pthread_mutex_init(&w->lock, NULL);
+        pthread_cond_init(&w->wake, NULL);
+        if (pthread_create(&w->thread, NULL, worker_main, w)) {
+            pthread_cond_destroy(&w->wake);
+            pthread_mutex_destroy(&w->lock);
+            return ANL_E_MEMORY;
+        }
+        ring->started++;
+    }
+    return ANL_OK;
+}
