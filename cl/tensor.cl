@@ -97,6 +97,8 @@ static inline float4 load4(__global const float *p, long i, int n, int type)
 #if ALIGNED
         if (type == 0)
             return *(__global const float4 *)(p + i);
+        const ushort4 h = *(__global const ushort4 *)((__global const ushort *)p + i);
+        return (float4)(widen(h.x, type), widen(h.y, type), widen(h.z, type), widen(h.w, type));
 #endif
         return (float4)(load1(p, i, type), load1(p, i + 1, type), load1(p, i + 2, type),
                         load1(p, i + 3, type));
