@@ -12,7 +12,8 @@
 #include "law/num.h"
 
 #define SPAN LAW_SPAN
-#define STATE_BYTES (128 << 20) /* of the states of one launch */
+#define STATE_BYTES (128 << 20) /* of the states of one launch, at least: */
+#define STATE_SHARE 128         /* or such a part of the device's memory */
 #define ROW_QUERIES 15          /* up to this many queries a head go by attn_row */
 #define READ_FMA 8              /* a value that is only read takes as long as so many fma */
 
@@ -38,6 +39,13 @@ struct part {
     int64_t head0, n_heads, tile0, n_tiles; /* tile0: position of the first tile's first row */
     int first;
 };
+
+static int64_t state_bytes(const struct anl_cl_device *d)
+{
+    int64_t share = (int64_t)(d->base.info.memory / STATE_SHARE);
+
+    return share > STATE_BYTES ? share : STATE_BYTES;
+}
 
 static int round_up(int64_t x, int to)
 {
@@ -392,13 +400,16 @@ static anl_status run_tiles(struct job *j)
     if (tile0 > j->offset)
         tile0 -= bq;
     tiles = anl_cl_ceil_div(j->offset + j->sq - tile0, bq);
-    max_rows = STATE_BYTES / (j->t.dvp * 4 + 8);
+    max_rows = state_bytes(j->d) / (j->t.dvp * 4 + 8);
     if (fit < (double)max_rows)
         max_rows = (int64_t)fit;
     tiles_each = max_rows / bq < tiles ? max_rows / bq : tiles;
     tiles_each = tiles_each < 1 ? 1 : tiles_each;
     heads_each = tiles_each < tiles ? 1 : max_rows / (tiles * bq);
     heads_each = heads_each < 1 ? 1 : heads_each < n_heads ? heads_each : n_heads;
+    /* launches alike: a small last one would leave the device half empty */
+    heads_each = anl_cl_ceil_div(n_heads, anl_cl_ceil_div(n_heads, heads_each));
+    tiles_each = anl_cl_ceil_div(tiles, anl_cl_ceil_div(tiles, tiles_each));
     s = tiles_ready(j, heads_each * tiles_each * bq);
     if (!s && !j->t.cpu && j->spans)
         s = scan(j);
@@ -510,7 +521,7 @@ static anl_status run_rows(struct job *j, const char *kernel,
                            anl_status (*finish)(struct job *j, int64_t head0, int64_t rows))
 {
     int64_t n_heads = j->p->q.dim[0] * j->heads, states_each = j->spans + (j->p->resume ? 1 : 0);
-    int64_t each = STATE_BYTES / ((j->t.dvp * 4 + 8) * states_each) / j->sq;
+    int64_t each = state_bytes(j->d) / ((j->t.dvp * 4 + 8) * states_each) / j->sq;
     int64_t fit = launch_spans(j, j->sq) / j->spans; /* heads that a launch may have */
     anl_status s;
 
