@@ -39,7 +39,7 @@ static const struct anl_cl_tiles amd = {
                 { 32, 32, 4, 4, 16, 4, 8, 60, 60 } },
 };
 
-/* Found on an H200 by trying (docs/bench.md). */
+/* Found on an H100 and an H200 by trying (docs/bench.md). */
 static const struct anl_cl_tiles nvidia = {
     .launch_fma = LAUNCH_FMA * 128,
     .whole_o = INT_MAX,
