@@ -35,7 +35,7 @@ void anl_ring_cut(const struct anl_ring *ring, int64_t tokens, int causal, struc
 
     for (int i = 0; i < ring->n; i++) {
         int64_t end = up_to(ring, i, spans), width = end - before;
-        int64_t low = causal ? (width + (i & 1)) / 2 : width;
+        int64_t low = !causal ? width : ring->n > 1 ? (width + (i & 1)) / 2 : 0;
         pieces[i].length = low;
         if (causal)
             pieces[n - 1 - i].length = width - low;

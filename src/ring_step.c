@@ -5,6 +5,8 @@
 
 #include "src/ring.h"
 
+#define RING_BATCH 16 /* chunks that one call of attention meets, at most */
+
 void anl_ring_record(struct anl_ring_worker *w, struct anl_ring_step step)
 {
     struct anl_ring_job *job = &w->ring->job;
@@ -140,16 +142,16 @@ int anl_ring_ready(const struct anl_ring_worker *w, const struct anl_ring_rank *
     return r->step == 0 || r->step > r->n_in || w->ring->transport->test(r->in, r->step - 1) != NULL;
 }
 
-/* One call of attention of the rank's queries: spans of the piece, in ring order, join the state. */
+/* One call of attention of the rank's queries: spans of the pieces, in ring order, join the state. */
 static anl_status attend(struct anl_ring_worker *w, const struct anl_ring_rank *r,
-                         const struct anl_kv_piece *piece, anl_attn_spans spans)
+                         const struct anl_kv_piece *pieces, int n, anl_attn_spans spans, int last)
 {
     const struct anl_ring_job *job = &w->ring->job;
     int64_t offset = r->start + r->shard->first;
     struct anl_attn_params p = { .size = sizeof p,
                                  .q = r->shard->q,
-                                 .pieces = piece,
-                                 .n_pieces = 1,
+                                 .pieces = pieces,
+                                 .n_pieces = n,
                                  .scale = job->p.scale,
                                  .causal = job->p.causal,
                                  .offset = &offset,
@@ -161,19 +163,19 @@ static anl_status attend(struct anl_ring_worker *w, const struct anl_ring_rank *
                                  .resume = r->step > 0 };
     anl_status s;
 
-    if (r->step + 1 == r->steps)
+    if (last)
         p.out = r->shard->out;
     s = anl_attn(w->device, &p);
     return s ? s : anl_device_finish(w->device);
 }
 
-/* The chunk as keys and values on the device: the slot itself, or a copy. */
-static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *piece,
-                             int64_t start, int64_t keys)
+/* Chunk number i as keys and values on the device: the slot itself, or a copy. */
+static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r, uint64_t i,
+                             struct anl_kv_piece *piece, int64_t start, int64_t keys)
 {
     const struct anl_ring_job *job = &w->ring->job;
     struct anl_ring_link *link = r->in;
-    uint64_t i = r->step - 1, bytes = anl_ring_chunk_bytes(job, keys);
+    uint64_t bytes = anl_ring_chunk_bytes(job, keys);
     struct anl_buffer *buffer = link->staging ? link->staging : link->in_place[i % link->slots];
     anl_status s = ANL_OK;
 
@@ -194,24 +196,50 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
     return s;
 }
 
+/* Takes the chunks that are here and lie before each other without a gap, into the end of pieces, which
+ * has room for RING_BATCH: one call of attention for all of them. Half the slots at most, so that others
+ * may come meanwhile. Returns how many; step's keys become theirs. */
+static int take_chunks(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *pieces,
+                       struct anl_ring_step *step, anl_status *status)
+{
+    unsigned half = r->in->staging ? 1 : r->in->slots / 2;
+    uint64_t most = r->n_in - (r->step - 1), n = 0;
+
+    most = most < half ? most : half;
+    most = most < RING_BATCH ? most : RING_BATCH;
+    for (*status = ANL_OK; !*status && n < most; n++) {
+        struct anl_ring_walk walk = r->to_meet;
+        int64_t start, keys;
+        if (!w->ring->transport->test(r->in, r->step - 1 + n))
+            break;
+        anl_ring_walk_next(&walk, &start, &keys);
+        if (n && start + keys != step->start)
+            break;
+        r->to_meet = walk;
+        step->keys = n ? step->keys + keys : keys;
+        step->start = start;
+        *status = take_chunk(w, r, r->step - 1 + n, &pieces[RING_BATCH - 1 - n], start, keys);
+    }
+    return (int)n;
+}
+
 void anl_ring_compute(struct anl_ring_worker *w, struct anl_ring_rank *r)
 {
-    struct anl_kv_piece piece = { r->shard->k, r->shard->v, r->start };
+    struct anl_kv_piece pieces[RING_BATCH];
     struct anl_ring_step step = { .kind = ANL_RING_COMPUTE, .piece = r->piece, .start = r->start,
                                   .keys = r->length };
-    int arrived = r->step > 0 && r->step <= r->n_in;
+    int arrived = r->step > 0 && r->step <= r->n_in, n = 1;
     anl_attn_spans spans = r->step == 0 && r->n_in ? ANL_SPANS_TO_OWN
                            : arrived || !r->step   ? ANL_SPANS_ALL
                                                    : ANL_SPANS_ABOVE;
     anl_status s = ANL_OK;
 
-    if (arrived) {
-        anl_ring_walk_next(&r->to_meet, &step.start, &step.keys);
-        s = take_chunk(w, r, &piece, step.start, step.keys);
-    }
+    pieces[RING_BATCH - 1] = (struct anl_kv_piece){ r->shard->k, r->shard->v, r->start };
+    if (arrived)
+        n = take_chunks(w, r, pieces, &step, &s);
     step.begin = anl_ring_now();
     if (!s)
-        s = attend(w, r, &piece, spans);
+        s = attend(w, r, pieces + RING_BATCH - n, n, spans, r->step + (uint64_t)n == r->steps);
     step.end = anl_ring_now();
     w->waited = 0;
     if (s) {
@@ -220,6 +248,6 @@ void anl_ring_compute(struct anl_ring_worker *w, struct anl_ring_rank *r)
     }
     anl_ring_record(w, step);
     r->left -= (double)r->queries * (double)step.keys / (!arrived && w->ring->job.p.causal ? 2 : 1);
-    r->step++;
+    r->step += (uint64_t)n;
     free_slots(w, r);
 }
