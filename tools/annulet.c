@@ -16,6 +16,7 @@ static const struct command commands[] = {
     { "verify", "run the conformance cases; compare every bit with the law", cmd_verify },
     { "bench", "how fast each operation is, beside what the machine can do", cmd_bench },
     { "tune", "find the fastest tiles of an OpenCL device, and keep them", cmd_tune },
+    { "ring", "attention of one sequence on a ring of devices, and what each did", cmd_ring },
     { "score", "how well a model predicts a text", cmd_score },
     { "run", "continue a text with a model", cmd_run },
 };
