@@ -28,7 +28,7 @@ expect 2 "usage: annulet COMMAND"
 expect 0 "usage: annulet COMMAND" --help
 expect 0 "annulet 0." --version
 expect 2 "no command 'frobnicate'" frobnicate
-for command in info verify bench tune score run; do
+for command in info verify bench tune plan score run; do
     expect 0 "usage: annulet $command" $command --help
     expect 2 "unrecognized option" $command --frobnicate
 done

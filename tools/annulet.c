@@ -17,6 +17,7 @@ static const struct command commands[] = {
     { "bench", "how fast each operation is, beside what the machine can do", cmd_bench },
     { "tune", "find the fastest tiles of an OpenCL device, and keep them", cmd_tune },
     { "ring", "attention of one sequence on a ring of devices, and what each did", cmd_ring },
+    { "plan", "what attention on a ring of devices would take", cmd_plan },
     { "score", "how well a model predicts a text", cmd_score },
     { "run", "continue a text with a model", cmd_run },
 };
