@@ -201,6 +201,33 @@ asan_tests()
     tests_of "$work/asan" "${names[@]}"
 }
 
+# Threads of the ring alone: OpenMP's make ThreadSanitizer see races that are none.
+build_tsan()
+{
+    local cc
+    cc=$(first_of clang-19 clang) || skip "no clang"
+    CC=$cc configure "$work/tsan" -Ddebug=true -Doptimization=1 -Db_sanitize=thread -Db_lundef=false \
+        -Dopenmp=disabled -Dopencl=disabled -Dtools=disabled -Dtests=enabled
+}
+
+tsan_rings()
+{
+    [ -x "$work/tsan/tests/test_ring" ] || skip "there is no such build"
+    export TSAN_OPTIONS=halt_on_error=1
+    "$work/tsan/tests/test_ring" random 20
+    "$work/tsan/tests/test_ring_faults"
+}
+
+random_rings()
+{
+    "$release/tests/test_ring" random "$1" "$RANDOM"
+}
+
+many_rings()
+{
+    ANNULET_TEST_RINGS=$1 "$release/tests/test_ring_faults"
+}
+
 headers()
 {
     CC=gcc CXX=g++ tests/headers.sh
@@ -566,6 +593,10 @@ all_steps()
     step 'build: ASan and UBSan' build_asan
     step 'tests: ASan and UBSan' asan_tests
     step 'fuzz: model files, 60 s' fuzz 60
+    step 'ring: random ones, 120 s' random_rings 120
+    step 'ring: 10,000 in a row' many_rings 10000
+    step 'build: ThreadSanitizer' build_tsan
+    step 'tests: rings under ThreadSanitizer' tsan_rings
     step 'cross: aarch64' cross aarch64 aarch64-linux-gnu auto generic
     step 'cross: riscv64' cross riscv64 riscv64-linux-gnu generic
     step 'cross: s390x, big-endian' cross s390x s390x-linux-gnu generic
