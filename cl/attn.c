@@ -102,7 +102,7 @@ static void set_flow_tile(struct job *j, const struct anl_cl_attn_tile *a)
     t->threads = t->dvp;
     snprintf(t->options, sizeof t->options,
              "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DNTX=%d -DSTAGE=%d -DQRES=%d -DUQ=%d -DUV=%d "
-             "-DALIGNED=%d -DWHOLE=%d",
+             "-DALIGNED=%d -DWHOLE=%d -DHALF=1",
              t->dp, t->dvp, (int)kv_type(j->p), a->bq, t->dvp / 8, a->dc, a->qres, a->uq, a->uv,
              aligned(j->p), j->dim == t->dp && j->dv == t->dvp);
 }

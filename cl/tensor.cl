@@ -56,6 +56,10 @@ static inline float8 widen8(ushort8 h, int type)
 #ifndef ALIGNED
 #define ALIGNED 0
 #endif
+/* -DHALF=1: f16 is widened by the device, which does it right (NVIDIA's) and sooner than by integers. */
+#ifndef HALF
+#define HALF 0
+#endif
 static inline float8 load8(__global const float *p, long i, int n, int type)
 {
     float8 r = (float8)(0.0f);
@@ -97,6 +101,10 @@ static inline float4 load4(__global const float *p, long i, int n, int type)
 #if ALIGNED
         if (type == 0)
             return *(__global const float4 *)(p + i);
+#if HALF
+        if (type == 1)
+            return vload_half4(0, (__global const half *)p + i);
+#endif
         const ushort4 h = *(__global const ushort4 *)((__global const ushort *)p + i);
         return (float4)(widen(h.x, type), widen(h.y, type), widen(h.z, type), widen(h.w, type));
 #endif
