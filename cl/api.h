@@ -15,11 +15,13 @@
     X(clCreateContext) X(clRetainContext) X(clReleaseContext) \
     X(clCreateCommandQueue) X(clRetainCommandQueue) X(clReleaseCommandQueue) \
     X(clCreateBuffer) X(clRetainMemObject) X(clReleaseMemObject) \
-    X(clEnqueueReadBuffer) X(clEnqueueWriteBuffer) \
+    X(clEnqueueReadBuffer) X(clEnqueueReadBufferRect) X(clEnqueueWriteBuffer) \
+    X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) \
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram) \
     X(clCreateKernel) X(clSetKernelArg) X(clReleaseKernel) X(clGetKernelWorkGroupInfo) \
     X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) \
+    X(clEnqueueMarkerWithWaitList) X(clSetEventCallback) \
     X(clGetEventInfo) X(clWaitForEvents) X(clReleaseEvent)
 /* clang-format on */
 

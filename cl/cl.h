@@ -79,6 +79,7 @@ struct anl_cl_device {
     cl_device_id id;
     cl_context context;
     cl_command_queue queue;
+    cl_command_queue beside; /* copies beside queued work (cl/beside.c); NULL: there were none */
 
     int cpu_shaped;       /* one work-item computes a whole tile */
     int wide;             /* 16-lane registers are there (CPU-shaped) */
@@ -158,6 +159,15 @@ anl_status anl_cl_buffer_read(struct anl_buffer *buffer, uint64_t offset, void *
 /* Writes to the memory, after all queued work; complete on return. */
 anl_status anl_cl_write(struct anl_cl_device *d, cl_mem mem, uint64_t offset, const void *data,
                         uint64_t size);
+
+/* cl/beside.c: see src/backend.h. */
+anl_status anl_cl_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+                        uint64_t rows, void *to);
+anl_status anl_cl_put(struct anl_buffer *buffer, const void *data, uint64_t size);
+anl_status anl_cl_settle(struct anl_device *device);
+anl_status anl_cl_mark(struct anl_device *device, struct anl_mark *mark);
+anl_status anl_cl_pin(struct anl_device *device, uint64_t size, void **memory, void **handle);
+void anl_cl_unpin(struct anl_device *device, void *memory, void *handle);
 
 /* cl/weights.c */
 anl_status anl_cl_weights_create(struct anl_device *device, const struct anl_weights_params *params,

@@ -252,6 +252,8 @@ static void device_destroy(struct anl_device *device)
         anl_cl_waited(d, "clFinish", d->api.clFinish(d->queue));
     anl_cl_programs_free(d);
     free_scratch(d);
+    if (d->beside)
+        d->api.clReleaseCommandQueue(d->beside);
     if (d->queue)
         d->api.clReleaseCommandQueue(d->queue);
     if (d->context)
@@ -268,6 +270,12 @@ const struct anl_backend anl_cl_backend = {
     .buffer_destroy = anl_cl_buffer_destroy,
     .buffer_write = anl_cl_buffer_write,
     .buffer_read = anl_cl_buffer_read,
+    .fetch = anl_cl_fetch,
+    .put = anl_cl_put,
+    .settle = anl_cl_settle,
+    .mark = anl_cl_mark,
+    .pin = anl_cl_pin,
+    .unpin = anl_cl_unpin,
     .weights_create = anl_cl_weights_create,
     .weights_destroy = anl_cl_weights_destroy,
     .cache_get = anl_cl_cache_get,

@@ -55,6 +55,11 @@ struct anl_rope_table {
     struct anl_buffer *coarse, *fine;
 };
 
+/* Word of when a device is through with what was queued: done is called once, from any thread. */
+struct anl_mark {
+    void (*done)(struct anl_mark *mark, int failed);
+};
+
 struct anl_backend {
     anl_backend_kind kind;
     void (*device_destroy)(struct anl_device *device);
@@ -67,6 +72,17 @@ struct anl_backend {
                                uint64_t size);
     anl_status (*buffer_read)(struct anl_buffer *buffer, uint64_t offset, void *data,
                               uint64_t size);
+    /* What a ring needs of a device that queues its operations; all NULL: operations are complete on return.
+     * fetch (rows of so many bytes, pitch apart, tight to the host) and put (from the host to a buffer's
+     * beginning) go on beside queued work, which must not write, or use, the same memory; settle waits for
+     * them. pin gives host memory from which they are fast. */
+    anl_status (*fetch)(struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+                        uint64_t rows, void *to);
+    anl_status (*put)(struct anl_buffer *buffer, const void *data, uint64_t size);
+    anl_status (*settle)(struct anl_device *device);
+    anl_status (*mark)(struct anl_device *device, struct anl_mark *mark);
+    anl_status (*pin)(struct anl_device *device, uint64_t size, void **memory, void **handle);
+    void (*unpin)(struct anl_device *device, void *memory, void *handle);
     anl_status (*weights_create)(struct anl_device *device,
                                  const struct anl_weights_params *params, struct anl_weights **out);
     void (*weights_destroy)(struct anl_weights *weights);

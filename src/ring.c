@@ -38,7 +38,9 @@
  * I7  Whoever changes what a worker looks at wakes it afterwards; a worker that is woken looks again
  *     before it sleeps.
  * I8  The first failure is kept, with its message; after it no step begins, and all workers come to rest.
- * I9  When a call returns, all workers are at rest, and their devices finished. */
+ * I9  When a call returns, all workers are at rest, and their devices finished.
+ * I10 A device that queues its operations has two steps queued at most, and they end in order: so the chunk
+ *     before the last of a link is computed with when the next one is copied to where it lay. */
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>

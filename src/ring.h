@@ -8,7 +8,8 @@
 #include "src/internal.h"
 
 #define RING_SPAN 512
-#define RING_SLOTS 9 /* of a link, unless the caller says */
+#define RING_SLOTS 9   /* of a link, unless the caller says */
+#define RING_FLIGHTS 2 /* steps that a device which queues its operations has at a time */
 
 /* A link takes chunks from a rank to the next one, in order. One implementation is here (ring_local.c); the
  * four calls between open and close are those of a message-passing library: a slot is a buffer of a
@@ -19,20 +20,22 @@ struct anl_ring_link {
     unsigned slots;
     uint64_t slot_bytes;
     char *memory;                /* slots * slot_bytes, aligned to 64 bytes */
+    struct anl_device *pinner;   /* whose copies the memory is made for, or NULL */
+    void *pinned;
     atomic_uint_fast64_t sent;   /* by the sender, chunks in all; */
     atomic_uint_fast64_t posted; /* and by the receiver, slots that are or were free for them */
     void (*wake)(void *side);
     void *sender, *receiver;
-    /* The receiver's: the slots as buffers of its device, or one buffer that they are copied to. */
-    struct anl_device *device;
+    /* The receiver's: the slots as buffers of its device, or two buffers that they are copied to in turn. */
+    struct anl_device *device, *sends_from;
     struct anl_buffer **in_place;
-    struct anl_buffer *staging;
+    struct anl_buffer *staging[RING_FLIGHTS];
 };
 
 struct anl_ring_transport {
-    /* Memory for slots, and all of them posted. wake, sender and receiver are set later. */
-    anl_status (*open)(struct anl_ring_link *link, struct anl_context *context, unsigned slots,
-                       uint64_t slot_bytes);
+    /* Memory for the slots that link tells of, and all of them posted. wake, sender and receiver are set
+     * later. */
+    anl_status (*open)(struct anl_ring_link *link);
     void (*close)(struct anl_ring_link *link);
     /* The sender's: memory for the next chunk, or NULL while no slot is free; and off it goes. */
     void *(*slot)(struct anl_ring_link *link);
@@ -83,6 +86,15 @@ struct anl_ring_job {
 
 enum anl_ring_order { RING_REST = 0, RING_ATTN, RING_EACH, RING_QUIT };
 
+/* A step of computing that is queued on the device. */
+struct anl_ring_flight {
+    struct anl_mark mark; /* first */
+    struct anl_ring_worker *worker;
+    struct anl_ring_step step;
+    double end;
+    atomic_int state; /* 0: queued, 1: done, 2: failed */
+};
+
 struct anl_ring_worker {
     struct anl_ring *ring;
     struct anl_device *device;
@@ -96,6 +108,10 @@ struct anl_ring_worker {
     int n_ranks, waited;
     struct anl_ring_rank *rank[2];
     struct anl_ring_account account;
+    /* Steps first to first + flying - 1, oldest first; and when the last one that is done was. */
+    struct anl_ring_flight flight[RING_FLIGHTS];
+    unsigned first, flying;
+    double landed;
 };
 
 struct anl_ring {
@@ -155,11 +171,13 @@ void anl_ring_order(struct anl_ring_worker *worker, enum anl_ring_order order);
 void anl_ring_wake(void *worker);
 
 /* src/ring_step.c: what a worker does for a rank of its own. */
-/* Puts chunks into slots as long as there are both; returns whether there were. */
+/* Puts a chunk into a slot if there are both; returns whether there were. */
 int anl_ring_send(struct anl_ring_worker *worker, struct anl_ring_rank *rank);
 /* Whether what the next step computes with is here. */
 int anl_ring_ready(const struct anl_ring_worker *worker, const struct anl_ring_rank *rank);
 void anl_ring_compute(struct anl_ring_worker *worker, struct anl_ring_rank *rank);
+/* Records the queued steps that are done. */
+void anl_ring_land(struct anl_ring_worker *worker);
 void anl_ring_record(struct anl_ring_worker *worker, struct anl_ring_step step);
 
 #endif

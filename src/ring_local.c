@@ -3,23 +3,34 @@
 
 #include "src/ring.h"
 
-static anl_status open_link(struct anl_ring_link *link, struct anl_context *context, unsigned slots,
-                            uint64_t slot_bytes)
+static anl_status open_link(struct anl_ring_link *link)
 {
+    struct anl_device *p = link->pinner;
+    void *memory = NULL;
     uint64_t bytes;
+    anl_status s = ANL_E_MEMORY;
 
-    *link = (struct anl_ring_link){ .context = context, .slots = slots, .slot_bytes = slot_bytes };
     atomic_init(&link->sent, 0);
-    atomic_init(&link->posted, slots);
-    if (!__builtin_mul_overflow(slot_bytes, slots, &bytes) && bytes <= SIZE_MAX / 2)
-        link->memory = anl_context_alloc(context, (size_t)bytes, 64);
-    return link->memory ? ANL_OK : ANL_E_MEMORY;
+    atomic_init(&link->posted, link->slots);
+    if (__builtin_mul_overflow(link->slot_bytes, link->slots, &bytes) || bytes > SIZE_MAX / 2)
+        return ANL_E_MEMORY;
+    if (p)
+        s = p->backend->pin(p, bytes, &memory, &link->pinned);
+    if (s) { /* a device may have little memory that it can pin: any will do */
+        link->pinner = NULL;
+        memory = anl_context_alloc(link->context, (size_t)bytes, 64);
+    }
+    link->memory = memory;
+    return memory ? ANL_OK : ANL_E_MEMORY;
 }
 
 static void close_link(struct anl_ring_link *link)
 {
-    if (link->memory)
+    if (link->pinner)
+        link->pinner->backend->unpin(link->pinner, link->memory, link->pinned);
+    else
         anl_context_free(link->context, link->memory);
+    link->pinner = NULL;
     link->memory = NULL;
 }
 

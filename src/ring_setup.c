@@ -91,7 +91,8 @@ static void drop_link(struct anl_ring *ring, struct anl_ring_link *link)
     for (unsigned i = 0; link->in_place && i < link->slots; i++)
         anl_buffer_destroy(link->in_place[i]);
     anl_context_free(ring->context, link->in_place);
-    anl_buffer_destroy(link->staging);
+    for (int i = 0; i < RING_FLIGHTS; i++)
+        anl_buffer_destroy(link->staging[i]);
     if (link->memory)
         anl_account(link->device, ANL_FOR_SCRATCH, -(int64_t)(link->slots * link->slot_bytes));
     ring->transport->close(link);
@@ -104,8 +105,10 @@ static anl_status open_receiver(struct anl_ring *ring, struct anl_ring_link *lin
     struct anl_device *d = link->device;
     anl_status s = ANL_OK;
 
-    if (d->info.backend == ANL_CL)
-        return d->backend->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH, NULL, &link->staging);
+    for (int i = 0; !s && d->backend->mark && i < RING_FLIGHTS; i++)
+        s = d->backend->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH, NULL, &link->staging[i]);
+    if (s || d->backend->mark)
+        return s;
     link->in_place = anl_context_alloc(ring->context, link->slots * sizeof *link->in_place, 64);
     if (!link->in_place)
         return anl_fail(d, ANL_E_MEMORY, "%u slots: out of memory", link->slots);
@@ -122,18 +125,21 @@ static anl_status link_to(struct anl_ring *ring, int rank)
 {
     struct anl_ring_job *job = &ring->job;
     struct anl_ring_link *link = &ring->links[rank];
-    struct anl_device *d = job->rank[rank].device;
+    struct anl_device *d = job->rank[rank].device, *from = job->rank[rank ? rank - 1 : job->n - 1].device;
+    struct anl_device *pinner = d->backend->pin ? d : from->backend->pin ? from : NULL;
     uint64_t bytes = anl_ring_chunk_bytes(job, job->chunk);
     anl_status s;
 
-    if (link->device == d && link->slots == job->slots && link->slot_bytes >= bytes) {
+    if (link->device == d && link->sends_from == from && link->slots == job->slots &&
+        link->slot_bytes >= bytes) {
         atomic_store(&link->sent, 0);
         atomic_store(&link->posted, link->slots);
         return ANL_OK;
     }
     drop_link(ring, link);
-    s = ring->transport->open(link, ring->context, job->slots, bytes);
-    link->device = d;
+    *link = (struct anl_ring_link){ .context = ring->context, .slots = job->slots, .slot_bytes = bytes,
+                                    .pinner = pinner, .device = d, .sends_from = from };
+    s = ring->transport->open(link);
     if (s) {
         s = anl_fail(d, s, "%u slots of %llu bytes: out of memory", job->slots, (unsigned long long)bytes);
     } else {

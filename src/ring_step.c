@@ -31,22 +31,22 @@ static void failed(struct anl_ring_worker *w, const struct anl_ring_rank *r, con
                   w->device->info.name, what, r->piece, (long long)start, anl_device_message(w->device));
 }
 
-/* Rows [row, row + n) of one head, tight, to memory. */
-static anl_status take_head(const struct anl_tensor *t, uint64_t at, int64_t n, char *to)
+/* Rows of one head, from byte at of the view's buffer on, to memory, tight. */
+static anl_status take_head(const struct anl_tensor *t, uint64_t at, int64_t rows, char *to)
 {
     uint64_t size = t->dtype == ANL_F32 ? 4 : 2, width = (uint64_t)t->dim[3] * size;
-    uint64_t stride = (uint64_t)t->stride[2] * size;
-    int tight = stride == width || n == 1;
-    uint64_t piece = tight ? (uint64_t)n * width : width;
-    anl_status s = ANL_OK;
+    uint64_t pitch = (uint64_t)t->stride[2] * size;
+    const struct anl_backend *be = t->buffer->device->backend;
 
-    for (int64_t i = 0; !s && i < (tight ? 1 : n); i++, at += stride, to += width) {
-        if (t->buffer->host)
-            memcpy(to, (char *)t->buffer->host + at, (size_t)piece);
-        else
-            s = t->buffer->device->backend->buffer_read(t->buffer, at, to, piece);
+    if (!t->buffer->host)
+        return be->fetch(t->buffer, at, pitch, width, (uint64_t)rows, to);
+    if (pitch == width) {
+        memcpy(to, (char *)t->buffer->host + at, (size_t)(width * (uint64_t)rows));
+        return ANL_OK;
     }
-    return s;
+    for (int64_t i = 0; i < rows; i++, at += pitch, to += width)
+        memcpy(to, (char *)t->buffer->host + at, (size_t)width);
+    return ANL_OK;
 }
 
 /* Rows [row, row + n) of every head, in order, to memory. */
@@ -101,38 +101,37 @@ static anl_status fill(struct anl_ring_worker *w, const struct anl_ring_rank *r,
     if (!s)
         s = take_rows(&r->shard->v, start - r->start, keys,
                       (char *)slot + anl_ring_key_bytes(job, keys));
+    if (!s && w->device->backend->settle)
+        s = w->device->backend->settle(w->device);
     return s;
 }
 
 int anl_ring_send(struct anl_ring_worker *w, struct anl_ring_rank *r)
 {
     const struct anl_ring_transport *t = w->ring->transport;
-    int any = 0;
+    struct anl_ring_step step = { .kind = ANL_RING_SEND, .piece = r->piece };
+    void *arrived = NULL, *slot;
+    anl_status s;
 
-    for (; r->sent < r->n_out; any = 1) {
-        void *arrived = NULL, *slot;
-        struct anl_ring_step step = { .kind = ANL_RING_SEND, .piece = r->piece };
-        anl_status s;
-        if (r->sent >= r->n_own && !(arrived = t->test(r->in, r->sent - r->n_own)))
-            break;
-        slot = t->slot(r->out);
-        if (!slot || atomic_load(&w->ring->stop))
-            break;
-        step.begin = anl_ring_now();
-        anl_ring_walk_next(&r->to_send, &step.start, &step.keys);
-        s = fill(w, r, slot, arrived, step.start, step.keys);
-        if (s) {
-            failed(w, r, "sending", step.start, s);
-            break;
-        }
-        t->isend(r->out);
-        r->sent++;
-        free_slots(w, r);
-        w->account.bytes_out += anl_ring_chunk_bytes(&w->ring->job, step.keys);
-        step.end = anl_ring_now();
-        anl_ring_record(w, step);
+    if (r->sent == r->n_out || (r->sent >= r->n_own && !(arrived = t->test(r->in, r->sent - r->n_own))))
+        return 0;
+    slot = t->slot(r->out);
+    if (!slot)
+        return 0;
+    step.begin = anl_ring_now();
+    anl_ring_walk_next(&r->to_send, &step.start, &step.keys);
+    s = fill(w, r, slot, arrived, step.start, step.keys);
+    if (s) {
+        failed(w, r, "sending", step.start, s);
+        return 1;
     }
-    return any;
+    t->isend(r->out);
+    r->sent++;
+    free_slots(w, r);
+    w->account.bytes_out += anl_ring_chunk_bytes(&w->ring->job, step.keys);
+    step.end = anl_ring_now();
+    anl_ring_record(w, step);
+    return 1;
 }
 
 int anl_ring_ready(const struct anl_ring_worker *w, const struct anl_ring_rank *r)
@@ -161,12 +160,54 @@ static anl_status attend(struct anl_ring_worker *w, const struct anl_ring_rank *
                                  .keys = job->tokens,
                                  .spans = spans,
                                  .resume = r->step > 0 };
-    anl_status s;
 
     if (last)
         p.out = r->shard->out;
-    s = anl_attn(w->device, &p);
-    return s ? s : anl_device_finish(w->device);
+    return anl_attn(w->device, &p);
+}
+
+static void landed(struct anl_mark *mark, int lost)
+{
+    struct anl_ring_flight *f = (struct anl_ring_flight *)mark;
+    struct anl_ring_worker *w = f->worker;
+
+    f->end = anl_ring_now();
+    atomic_store(&f->state, lost ? 2 : 1);
+    anl_ring_wake(w);
+}
+
+/* The step's operations are queued: it ends when they are done. */
+static anl_status take_off(struct anl_ring_worker *w, const struct anl_ring_step *step)
+{
+    struct anl_ring_flight *f = &w->flight[(w->first + w->flying) % RING_FLIGHTS];
+    anl_status s;
+
+    f->mark.done = landed;
+    f->worker = w;
+    f->step = *step;
+    atomic_store(&f->state, 0);
+    s = w->device->backend->mark(w->device, &f->mark);
+    w->flying += !s;
+    return s;
+}
+
+void anl_ring_land(struct anl_ring_worker *w)
+{
+    for (; w->flying; w->flying--, w->first = (w->first + 1) % RING_FLIGHTS) {
+        struct anl_ring_flight *f = &w->flight[w->first];
+        int state = atomic_load(&f->state);
+        if (!state)
+            return;
+        if (state == 2)
+            anl_ring_fail(w->ring, ANL_E_DEVICE,
+                          "anl_ring_attn: device %d (%s), computing, piece %d, keys from %lld: the driver "
+                          "reports a failure",
+                          w->index, w->device->info.name, f->step.piece, (long long)f->step.start);
+        if (f->step.begin < w->landed)
+            f->step.begin = w->landed;
+        f->step.end = w->landed = f->end;
+        anl_ring_record(w, f->step);
+    }
 }
 
 /* Chunk number i as keys and values on the device: the slot itself, or a copy. */
@@ -176,19 +217,22 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
     const struct anl_ring_job *job = &w->ring->job;
     struct anl_ring_link *link = r->in;
     uint64_t bytes = anl_ring_chunk_bytes(job, keys);
-    struct anl_buffer *buffer = link->staging ? link->staging : link->in_place[i % link->slots];
+    struct anl_buffer *buffer =
+        link->in_place ? link->in_place[i % link->slots] : link->staging[i % RING_FLIGHTS]; /* I10 */
     anl_status s = ANL_OK;
 
-    if (link->staging) {
+    if (!link->in_place) {
         struct anl_ring_step step = { .kind = ANL_RING_TAKE, .piece = r->piece, .start = start,
                                       .keys = keys, .begin = anl_ring_now() };
-        s = anl_buffer_write(buffer, 0, w->ring->transport->test(link, i), bytes);
+        s = buffer->device->backend->put(buffer, w->ring->transport->test(link, i), bytes);
+        if (!s)
+            s = buffer->device->backend->settle(buffer->device);
         step.end = anl_ring_now();
         anl_ring_record(w, step);
     }
     w->account.bytes_in += bytes;
     w->account.chunks++;
-    w->account.early += !w->waited;
+    w->account.early += !w->waited || w->flying;
     piece->k = anl_tensor_4d(buffer, 0, job->type, job->b, job->hkv, keys, job->d);
     piece->v = anl_tensor_4d(buffer, anl_ring_key_bytes(job, keys), job->type, job->b, job->hkv, keys,
                              job->dv);
@@ -202,7 +246,7 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
 static int take_chunks(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *pieces,
                        struct anl_ring_step *step, anl_status *status)
 {
-    unsigned half = r->in->staging ? 1 : r->in->slots / 2;
+    unsigned half = r->in->in_place ? r->in->slots / 2 : 1;
     uint64_t most = r->n_in - (r->step - 1), n = 0;
 
     most = most < half ? most : half;
@@ -240,13 +284,16 @@ void anl_ring_compute(struct anl_ring_worker *w, struct anl_ring_rank *r)
     step.begin = anl_ring_now();
     if (!s)
         s = attend(w, r, pieces + RING_BATCH - n, n, spans, r->step + (uint64_t)n == r->steps);
+    if (!s)
+        s = w->device->backend->mark ? take_off(w, &step) : anl_device_finish(w->device);
     step.end = anl_ring_now();
     w->waited = 0;
     if (s) {
         failed(w, r, "computing", step.start, s);
         return;
     }
-    anl_ring_record(w, step);
+    if (!w->device->backend->mark)
+        anl_ring_record(w, step);
     r->left -= (double)r->queries * (double)step.keys / (!arrived && w->ring->job.p.causal ? 2 : 1);
     r->step += (uint64_t)n;
     free_slots(w, r);

@@ -31,6 +31,8 @@ static void sleep_until_woken(struct anl_ring_worker *w)
     w->pending = 0;
     pthread_mutex_unlock(&w->lock);
     step.end = anl_ring_now();
+    if (w->flying)
+        return; /* the device was at work */
     w->waited = 1;
     anl_ring_record(w, step);
 }
@@ -56,24 +58,52 @@ static int all_done(const struct anl_ring_worker *w)
     return 1;
 }
 
-/* What is here is sent on before it is computed with, so that it travels meanwhile. */
+/* What is queued is waited for (I9), since its marks are the worker's. After a failure an error that comes so
+ * late is not the first. */
+static void come_to_rest(struct anl_ring_worker *w)
+{
+    anl_status s = w->device->backend->mark ? anl_device_finish(w->device) : ANL_OK;
+
+    if (s)
+        anl_ring_fail(w->ring, s, "anl_ring_attn: device %d (%s), finishing: %s", w->index,
+                      w->device->info.name, anl_device_message(w->device));
+    for (anl_ring_land(w); w->flying; anl_ring_land(w))
+        sleep_until_woken(w);
+}
+
+static int send_some(struct anl_ring_worker *w)
+{
+    int sent = 0;
+
+    for (int i = 0; i < w->n_ranks; i++)
+        sent |= anl_ring_send(w, w->rank[i]);
+    return sent;
+}
+
+/* What is here is sent on before it is computed with, so that it travels meanwhile; but a device that queues
+ * its operations is given work first, and sends while it is at it. */
 static void attend(struct anl_ring_worker *w)
 {
+    unsigned most = w->device->backend->mark ? RING_FLIGHTS : 1;
+
+    w->landed = 0;
     while (!atomic_load(&w->ring->stop)) {
         struct anl_ring_rank *rank;
         int sent = 0;
-        for (int i = 0; i < w->n_ranks; i++)
-            sent |= anl_ring_send(w, w->rank[i]);
-        rank = pick(w);
+        anl_ring_land(w);
+        if (most == 1 || w->flying)
+            sent = send_some(w);
+        if (sent && most == 1)
+            continue;
+        rank = w->flying < most ? pick(w) : NULL;
         if (rank)
             anl_ring_compute(w, rank);
-        else if (all_done(w))
+        else if (all_done(w) && !w->flying)
             break;
-        else if (!sent)
+        else if (!sent && !send_some(w))
             sleep_until_woken(w);
     }
-    if (atomic_load(&w->ring->stop))
-        anl_device_finish(w->device); /* so that nothing runs on; its error came too late to be first */
+    come_to_rest(w);
 }
 
 static void each(struct anl_ring_worker *w)
@@ -86,6 +116,17 @@ static void each(struct anl_ring_worker *w)
     if (s)
         anl_ring_fail(ring, s, "anl_ring_each: device %d (%s): %s", w->index, w->device->info.name,
                       anl_device_message(w->device));
+}
+
+/* What was queued before the call must be there before copies go on beside the queue. */
+static void begin_attention(struct anl_ring_worker *w)
+{
+    anl_status s = w->device->backend->mark ? anl_device_finish(w->device) : ANL_OK;
+
+    if (s)
+        anl_ring_fail(w->ring, s, "anl_ring_attn: device %d (%s), before the first chunk: %s", w->index,
+                      w->device->info.name, anl_device_message(w->device));
+    attend(w);
 }
 
 static void report_done(struct anl_ring *ring)
@@ -111,7 +152,7 @@ static void *worker_main(void *arg)
         if (order == RING_QUIT)
             return NULL;
         if (order == RING_ATTN)
-            attend(w);
+            begin_attention(w);
         else
             each(w);
         w->account.total = anl_ring_now() - w->ring->job.began;

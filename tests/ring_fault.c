@@ -62,6 +62,31 @@ static anl_status fault_read(struct anl_buffer *buffer, uint64_t offset, void *d
     return fails(f) ? refuse(buffer->device) : f->real->buffer_read(buffer, offset, data, size);
 }
 
+static anl_status fault_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+                              uint64_t rows, void *to)
+{
+    struct ring_fault *f = of(buffer->device);
+    return fails(f) ? refuse(buffer->device) : f->real->fetch(buffer, offset, pitch, width, rows, to);
+}
+
+static anl_status fault_put(struct anl_buffer *buffer, const void *data, uint64_t size)
+{
+    struct ring_fault *f = of(buffer->device);
+    return fails(f) ? refuse(buffer->device) : f->real->put(buffer, data, size);
+}
+
+static anl_status fault_settle(struct anl_device *device)
+{
+    struct ring_fault *f = of(device);
+    return fails(f) ? refuse(device) : f->real->settle(device);
+}
+
+static anl_status fault_mark(struct anl_device *device, struct anl_mark *mark)
+{
+    struct ring_fault *f = of(device);
+    return fails(f) ? refuse(device) : f->real->mark(device, mark);
+}
+
 static anl_status fault_attn(struct anl_device *device, const struct anl_attn_params *params)
 {
     struct ring_fault *f = of(device);
@@ -83,6 +108,12 @@ struct ring_fault *ring_fault_begin(struct anl_device *device, long fail_at, int
     f->table.buffer_write = fault_write;
     f->table.buffer_read = fault_read;
     f->table.attn = fault_attn;
+    if (f->real->mark) {
+        f->table.fetch = fault_fetch;
+        f->table.put = fault_put;
+        f->table.settle = fault_settle;
+        f->table.mark = fault_mark;
+    }
     device->backend = &f->table;
     return f;
 }

@@ -7,7 +7,7 @@
 
 struct ring_fault;
 
-/* From here on the device's calls of attention, reads, writes and finish are counted, and call number
+/* From here on the device's calls of attention, copies, marks and finish are counted, and call number
  * fail_at (from 1; 0: none) and, if lost, all after it give ANL_E_DEVICE. Each may take up to delay_us
  * microseconds longer. The device may not be destroyed before ring_fault_end(). */
 struct ring_fault *ring_fault_begin(struct anl_device *device, long fail_at, int lost, unsigned delay_us,

@@ -148,10 +148,12 @@ static int64_t tokens_of(const struct rig *rig, int device)
     return tokens;
 }
 
-/* The ring's own code: what is left of the time. */
+/* The ring's own code: what is left of the time. Where chunks are sent and taken beside computing (OpenCL)
+ * that cannot be told. */
 static double rest(const struct anl_ring_account *a)
 {
-    return a->total - a->compute - a->send - a->take - a->wait;
+    double left = a->total - a->compute - a->send - a->take - a->wait;
+    return left > 0 ? left : 0;
 }
 
 static int print_table(const struct rig *rig, const struct rig_round *r, uint64_t hash)

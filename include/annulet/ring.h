@@ -91,7 +91,9 @@ struct anl_ring_step {
     double begin, end;
 };
 
-/* What a device did in a call, in seconds. compute + send + take + wait + (the ring's own work) = total. */
+/* What a device did in a call, in seconds. compute + send + take + wait + (the ring's own work) = total on
+ * law and CPU devices. On OpenCL chunks are sent and taken while the device computes, so that the sum may be
+ * more; wait is time without work, on all. */
 struct anl_ring_account {
     double total, compute, send, take, wait;
     uint64_t bytes_in, bytes_out;
