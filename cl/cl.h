@@ -67,7 +67,7 @@ struct anl_cl_attn_tile {
 };
 struct anl_cl_tiles {
     double launch_fma; /* of one launch, for each compute unit and MHz */
-    int few_registers; /* of a work-item: nothing is fetched to them ahead */
+    int few_registers; /* of a work-item: 1: rows fetch little to them ahead; 2: nor does linear */
     int whole_o;       /* attn: up to so many columns of o are held in registers, else ANL_CL_PART_O */
     struct anl_cl_linear_tile linear[ANL_CL_LINEAR_TILES];
     struct anl_cl_attn_tile attn[ANL_CL_ATTN_TILES];

@@ -86,7 +86,7 @@ static void tile_options(const struct anl_cl_device *d, char *options, size_t si
     snprintf(options, size,
              "-DWT=%d -DBM=%d -DBN=%d -DTM=%d -DTN=%d -DBK=%d -DUK=%d -DPLAIN=%d -DALIGNED=%d -DFEW=%d",
              (int)p->w->dtype, t->bm, t->bn, t->tm, t->tn, t->bk, t->uk, is_plain(p, t), aligned(p),
-             d->tiles.few_registers);
+             d->tiles.few_registers > 1);
 }
 
 /* The tile that suits the product, or the safe one if its kernel cannot have so many work-items. */

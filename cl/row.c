@@ -15,7 +15,7 @@ void anl_cl_row_begin(struct anl_cl_call *call, struct anl_cl_device *d, const s
     for (;; spans /= 2) {
         snprintf(options, sizeof options, "-DWT=%d -DNX=%d -DSY=%d -DNC=%d -DNORM=%d -DFEW=%d",
                  (int)row->weights, ANL_CL_ROW_NX, (int)spans, (int)row->matrices, row->norm,
-                 d->tiles.few_registers);
+                 d->tiles.few_registers > 0);
         anl_cl_begin(call, d, row->unit, options, row->name);
         if (spans == 1 || anl_cl_fits(call, spans * each))
             break;

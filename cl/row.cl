@@ -5,7 +5,8 @@
  * beside its weights, and a launch less.
  *
  * There are few work-items for so long a way to memory, so each keeps the loads of several blocks of 32
- * under way, unless registers are few (-DFEW=1). */
+ * under way. Where registers are few (-DFEW=1) they would be spilled, or leave a compiler no more than 8
+ * lanes: there one block is under way, of larger weights 8, and one element of x. */
 #define AHEAD (WT == 0 || FEW ? 1 : WT < 3 ? 2 : 4)
 
 struct row_tile {
@@ -44,6 +45,15 @@ static inline void row_stage(__local struct row_tile *tile, const struct row_x r
     const long s = s0 + (long)get_local_id(1) * LAW_SPAN;
     const int len = (int)clamp(r.k_end - s, 0L, (long)LAW_SPAN);
 
+#if FEW
+#pragma unroll 1
+    for (int k = (int)get_local_id(0) + NX * (int)get_local_id(2); k < LAW_SPAN; k += NX * NC) {
+        float v = k < len ? r.x[r.at + s + k] : 0.0f;
+        if (normed)
+            v = canon(k < len ? (v * scale) * r.norm[r.norm_at + s + k] : 0.0f);
+        xs[k] = v;
+    }
+#else
     for (int i = 0; i < LAW_SPAN; i += 4 * NX * NC) {
         const int k = i + (int)get_local_id(0) + NX * (int)get_local_id(2);
         float4 v = row_four(r.x, r.at + s + k, NX * NC, len - k);
@@ -56,6 +66,7 @@ static inline void row_stage(__local struct row_tile *tile, const struct row_x r
         xs[k + 2 * NX * NC] = v.z;
         xs[k + 3 * NX * NC] = v.w;
     }
+#endif
     barrier(CLK_LOCAL_MEM_FENCE);
 }
 
@@ -107,6 +118,30 @@ static inline float chain8(float c, float8 w, float4 x0, float4 x1)
 }
 
 /* The chain of len (1 to 512) weights of feature n from k = s on. */
+#if FEW
+static inline float row_chain(__local const float4 *xs, __global const uint4 *cells,
+                              __global const uint *scales, long np, long n, long s, int len)
+{
+    float c = 0.0f;
+
+#if WT < 4
+#pragma unroll 1
+    for (int k = 0; k < len; k += 8)
+        c = chain8(c, weights8(cells, scales, np, n, s + k), xs[k / 4], xs[k / 4 + 1]);
+#else
+    struct raw32 next = raw32_at(cells, scales, np, n, s);
+#pragma unroll 1
+    for (int k = 0; k < len; k += 32) {
+        const struct raw32 now = next;
+        next = raw32_at(cells, scales, np, n, s + min(k + 32, (len - 1) & ~31));
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            c = chain8(c, raw32_part(&now, j), xs[k / 4 + 2 * j], xs[k / 4 + 2 * j + 1]);
+    }
+#endif
+    return c;
+}
+#else
 static inline float row_chain(__local const float4 *xs, __global const uint4 *cells,
                               __global const uint *scales, long np, long n, long s, int len)
 {
@@ -132,6 +167,7 @@ static inline float row_chain(__local const float4 *xs, __global const uint4 *ce
     }
     return c;
 }
+#endif
 
 /* The contraction of x (with NORM=1 normed, by row_scale's scale) with feature n, if it is there; for
  * work-items with get_local_id(1) == 0. */

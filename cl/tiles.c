@@ -19,7 +19,7 @@
 /* Safe on 32 KiB of local memory and few registers. */
 static const struct anl_cl_tiles fallback = {
     .launch_fma = LAUNCH_FMA * 8,
-    .few_registers = 1,
+    .few_registers = 2,
     .whole_o = 0,
     .linear = { { 64, 64, 4, 4, 16, 4, 4, 100, 60 }, { 32, 32, 4, 4, 16, 4, 8, 70, 60 } },
 };
