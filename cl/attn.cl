@@ -59,6 +59,10 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
     const long n2 = (phases & 2) && !causal ? max(span_hi - low2, 0L) : 0;
 
 #if OC
+    /* the tile's first query, of which rows q_lo to q_hi - 1 are there */
+    const long q_first = qv.x + b * qv.y + h * qv.z + (pos0 - offset) * qv.w;
+    const int q_lo = (int)clamp(offset - pos0, 0L, (long)BQ);
+    const int q_hi = (int)clamp(offset - pos0 + sq, 0L, (long)BQ);
     __global float4 *span_o =
         state_o + ((long)get_num_groups(0) * get_num_groups(1) * BQ + row0) * (DVP / 4);
 #endif
@@ -106,11 +110,14 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
 #pragma unroll
                 for (int j = 0; j < GK; j++)
                     s[r][j] = (float4)(0.0f);
+#if OC
+#pragma unroll 1
+#endif
             for (int d0 = 0; d0 < DP; d0 += DC) {
 #if OC
                 PLACE_ANEW(key0 + key1 + d0)
-                const long qi = pos0 - offset + tid % BQ, q_at = qv.x + b * qv.y + h * qv.z + qi * qv.w;
-                const int q_there = qi >= 0 && qi < sq;
+                const int q_row = tid % BQ, q_there = q_row >= q_lo && q_row < q_hi;
+                const long q_at = q_first + q_row * qv.w;
 #endif
                 barrier(CLK_LOCAL_MEM_FENCE);
 #if !QRES
@@ -120,8 +127,14 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
                 stage_k(lane_tile, part, tid);
                 barrier(CLK_LOCAL_MEM_FENCE);
                 __local const float4 *qt = q_all + (QRES ? d0 * (BQ / 4) : 0) + ty;
+#if OC /* in rounds that compilers cannot count, which else unroll all of them */
+                for (int round = 0; round < DC / UQ + anew(key0 + key1 + d0); round++)
+#pragma unroll
+                    for (int d = round * UQ; d < round * UQ + UQ; d++) {
+#else
 #pragma unroll UQ
                 for (int d = 0; d < DC; d++) {
+#endif
                     float4 a[GQ], kd[GK];
 #pragma unroll
                     for (int g = 0; g < GQ; g++)
@@ -187,7 +200,11 @@ __kernel void attn_tile(__global const float *q, long4 qv, __global const float 
 #pragma unroll
             for (int g = 0; g < GQ; g++) {
                 float4 t4 = kvt[g * NTY + ty];
+#if OC
+#pragma unroll 4
+#else
 #pragma unroll
+#endif
                 for (int x = 1; x < NTX; x++)
                     t4 = fmax(t4, kvt[x * (BQ / 4) + g * NTY + ty]);
                 const float tops[4] = { t4.x, t4.y, t4.z, t4.w };

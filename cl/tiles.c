@@ -32,9 +32,12 @@ static const struct anl_cl_tiles played = {
     .linear = { { 64, 64, 4, 4, 16, 4, 4, 100, 60 }, { 32, 32, 4, 4, 16, 4, 8, 70, 60 } },
 };
 
+/* LLVM 15 spills what rows fetch ahead, and with all of o in registers gfx906 has one wave where it could
+ * have two. */
 static const struct anl_cl_tiles amd = {
     .launch_fma = LAUNCH_FMA * 64,
-    .whole_o = 128,
+    .few_registers = 1,
+    .whole_o = 0,
     .linear = { { 128, 128, 8, 8, 16, 4, 2, 100, 120 }, { 64, 64, 4, 4, 16, 4, 4, 80, 60 },
                 { 32, 32, 4, 4, 16, 4, 8, 60, 60 } },
 };
@@ -121,7 +124,7 @@ int anl_cl_attn_tile_fits(const struct anl_cl_device *d, const struct anl_cl_att
     if ((t->rk != 4 && t->rk != 8) || (t->rq != 4 && t->rq != 8 && t->rq != 16) || !is_power(t->bq) ||
         t->bq < 16 || t->bq > 128 || t->bq / t->rq < 4 || t->dc < 16 || t->dc % 16 || t->dc > 64 ||
         !is_power(t->vc) || t->vc < 4 || t->vc > 64 || t->uq < 1 || t->uq > t->dc || t->uv < 1 ||
-        t->uv > t->vc || (t->qres != 0 && t->qres != 1))
+        t->uv > t->vc || (t->qres != 0 && t->qres != 1) || (part && t->dc % t->uq))
         return 0;
     nt = t->bq / t->rq * (64 / t->rk);
     floats = 64 * t->bq + t->qres * dp * t->bq + larger(larger(t->dc * 64, t->vc * o), 16 * t->bq) +
@@ -147,10 +150,8 @@ struct anl_cl_attn_tile anl_cl_safe_attn_tile(const struct anl_cl_device *d, siz
     if (max_group < 256)
         t.rq = t.rk = 8;
     t.vc = o <= 64 ? 32 : o <= 192 ? 16 : 8;
-    if (d->tiles.few_registers) {
+    if (d->tiles.few_registers)
         t.dc = t.vc = 16;
-        t.uq = t.uv = 2;
-    }
     return t;
 }
 

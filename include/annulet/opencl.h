@@ -57,7 +57,8 @@ struct anl_cl_params {
      *     rq, rk   queries (4, 8 or 16) and keys (4 or 8) of a work-item's scores
      *     dc, vc   features of K (16, 32, 48 or 64), and keys of V (a power of two, 4 to 64), that are
      *              held in local memory at a time; qres: 1 if Q is as well, else 0
-     *     uq, uv   how far the loops over dc and vc are unrolled (1 to dc, 1 to vc)
+     *     uq, uv   how far the loops over dc and vc are unrolled (1 to dc, 1 to vc); where registers hold a
+     *              part of the sums only (Intel, AMD and unknown devices) uq divides dc
      *     flow     1: K and V flow through two small tiles, for devices with some 250 registers for a
      *              work-item: dv64 or dv128, bq64 rq8 rk8, dc and vc both 8 or both 16, qres1 with dv64
      *              alone; else 0
