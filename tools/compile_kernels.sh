@@ -43,10 +43,10 @@ linear_row_n $row linear_row|-DWT=3 -DSY=2 -DNC=1 -DNORM=1 $few
 ffn_row $row ffn_row|-DWT=4 -DSY=2 -DNC=2 -DNORM=1 $few
 qkv_row num elem narrow|tensor weights row qkv_row|-DWT=4 -DSY=2 -DNC=1 -DNORM=1 $few
 qkv_row_b num elem narrow|tensor weights row qkv_row|-DWT=3 -DSY=2 -DNC=1 -DNORM=1 $few
-attn64 num softmax narrow|tensor attn_stage attn|-DDP=64 -DDVP=64 -DKVT=0 $attn
-attn64h num softmax narrow|tensor attn_stage attn|-DDP=64 -DDVP=64 -DKVT=1 $attn
-attn128 num softmax narrow|tensor attn_stage attn|-DDP=128 -DDVP=128 -DKVT=0 $attn
-attn256 num softmax narrow|tensor attn_stage attn|-DDP=256 -DDVP=256 -DKVT=0 $attn
+attn64 num softmax narrow|tensor attn_softmax attn_stage attn|-DDP=64 -DDVP=64 -DKVT=0 $attn
+attn64h num softmax narrow|tensor attn_softmax attn_stage attn|-DDP=64 -DDVP=64 -DKVT=1 $attn
+attn128 num softmax narrow|tensor attn_softmax attn_stage attn|-DDP=128 -DDVP=128 -DKVT=0 $attn
+attn256 num softmax narrow|tensor attn_softmax attn_stage attn|-DDP=256 -DDVP=256 -DKVT=0 $attn
 attn_scan num softmax narrow|tensor attn_scan|
 attn_row num softmax narrow|tensor attn_row|-DKVT=0 -DNT=256 -DD=64 -DDV=64
 attn_row512 num softmax narrow|tensor attn_row|-DKVT=0 -DNT=512 -DD=64 -DDV=64
