@@ -22,7 +22,7 @@ static inline const uint8_t *block_at(const struct source *s, int v, int64_t blo
 static inline vf scale_at(const uint8_t *block, int v, int which)
 {
     const uint16_t *h = (const uint16_t *)(const void *)block;
-    return law_f16_to_f32(v_load_u16(h + which * GEMM_NR + v % 2 * VL));
+    return v_load_f16(h + which * GEMM_NR + v % 2 * VL);
 }
 
 /* d * q + m, or (q + m) * d, m being -8. */
@@ -92,7 +92,7 @@ static inline __attribute__((always_inline)) void step_float(const struct source
         for (int v = 0; v < vecs; v++) {
             const char *p = (const char *)block_at(s, v, k0 + k, size) + v % 2 * VL * size;
             vf w = dtype == ANL_F32   ? v_load((const float *)(const void *)p)
-                   : dtype == ANL_F16 ? law_f16_to_f32(v_load_u16((const uint16_t *)(const void *)p))
+                   : dtype == ANL_F16 ? v_load_f16((const uint16_t *)(const void *)p)
                                       : law_bf16_to_f32(v_load_u16((const uint16_t *)(const void *)p));
             acc[v] = v_fma(xk, w, acc[v]);
         }

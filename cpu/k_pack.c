@@ -11,8 +11,8 @@ unsigned K(pack_values)(anl_dtype dtype, const void *src, int64_t ld, int rows, 
 static void unpack_halves(anl_dtype dtype, const uint16_t *panel, int64_t n, float *out)
 {
     for (int64_t i = 0; i < n; i += VL) {
-        vu h = v_load_u16(panel + i);
-        v_store(out + i, dtype == ANL_F16 ? law_f16_to_f32(h) : law_bf16_to_f32(h));
+        v_store(out + i, dtype == ANL_F16 ? v_load_f16(panel + i)
+                                          : law_bf16_to_f32(v_load_u16(panel + i)));
     }
 }
 
@@ -20,7 +20,7 @@ static void unpack_halves(anl_dtype dtype, const uint16_t *panel, int64_t n, flo
 static void unpack_q8(const uint8_t *block, float *out)
 {
     for (int v = 0; v < 2; v++) {
-        vf d = law_f16_to_f32(v_load_u16((const uint16_t *)(const void *)block + v * VL));
+        vf d = v_load_f16((const uint16_t *)(const void *)block + v * VL);
         const uint8_t *q = block + 2 * GEMM_NR + v * VL;
         for (int k = 0; k < 32; k++)
             v_store(out + k * GEMM_NR + v * VL, d * v_toflt(v_load_s8(q + k * GEMM_NR)));
@@ -31,7 +31,7 @@ static void unpack_q4_1(const uint8_t *block, float *out)
 {
     for (int v = 0; v < 2; v++) {
         const uint16_t *scale = (const uint16_t *)(const void *)block + v * VL;
-        vf d = law_f16_to_f32(v_load_u16(scale)), m = law_f16_to_f32(v_load_u16(scale + GEMM_NR));
+        vf d = v_load_f16(scale), m = v_load_f16(scale + GEMM_NR);
         const uint8_t *q = block + 4 * GEMM_NR + v * VL;
         for (int k = 0; k < 16; k++) {
             vu b = v_load_u8(q + k * GEMM_NR);
@@ -44,7 +44,7 @@ static void unpack_q4_1(const uint8_t *block, float *out)
 static void unpack_q4_0(const uint8_t *block, float *out)
 {
     for (int v = 0; v < 2; v++) {
-        vf d = law_f16_to_f32(v_load_u16((const uint16_t *)(const void *)block + v * VL));
+        vf d = v_load_f16((const uint16_t *)(const void *)block + v * VL);
         const uint8_t *q = block + 2 * GEMM_NR + v * VL;
         for (int k = 0; k < 16; k++) {
             vu b = v_load_u8(q + k * GEMM_NR);

@@ -5,12 +5,16 @@
 
 #include "cpu/vec.h"
 
+static inline vf load_half(anl_dtype dtype, const uint16_t *p)
+{
+    return dtype == ANL_F16 ? v_load_f16(p) : law_bf16_to_f32(v_load_u16(p));
+}
+
 /* VL elements of any float type; n of them, the rest zero. */
 static inline vf load_some(anl_dtype dtype, const void *src, int64_t i, int n)
 {
     uint16_t half[VL] = { 0 };
     float full[VL] = { 0 };
-    vu h;
 
     if (dtype == ANL_F32) {
         const float *p = (const float *)src + i;
@@ -20,14 +24,12 @@ static inline vf load_some(anl_dtype dtype, const void *src, int64_t i, int n)
             full[j] = p[j];
         return v_load(full);
     }
-    if (n >= VL) {
-        h = v_load_u16((const uint16_t *)src + i);
-    } else {
+    if (n < VL) {
         for (int j = 0; j < n; j++)
             half[j] = ((const uint16_t *)src)[i + j];
-        h = v_load_u16(half);
+        return load_half(dtype, half);
     }
-    return dtype == ANL_F16 ? law_f16_to_f32(h) : law_bf16_to_f32(h);
+    return load_half(dtype, (const uint16_t *)src + i);
 }
 
 /* Transposes in log2 VL rounds of perfect shuffles. */

@@ -37,6 +37,13 @@
 
 #include "law/fma.h"
 
+#ifndef HAS_LOAD_F16
+static inline vf v_load_f16(const uint16_t *p)
+{
+    return law_f16_to_f32(v_load_u16(p));
+}
+#endif
+
 #include "cpu/kernels.h"
 
 /* Columns of a matrix panel: two vectors. */
