@@ -39,7 +39,7 @@ static inline __attribute__((always_inline)) void step_q4(const struct source *s
                                                           int offset)
 {
     int64_t bytes = offset ? 20 : 18;
-    const uint8_t *q[MAX_VECS];
+    const uint8_t *words[MAX_VECS];
     vf d[MAX_VECS], m[MAX_VECS];
 
 #pragma GCC unroll 8
@@ -47,17 +47,21 @@ static inline __attribute__((always_inline)) void step_q4(const struct source *s
         const uint8_t *b = block_at(s, v, block, bytes);
         d[v] = scale_at(b, v, 0);
         m[v] = offset ? scale_at(b, v, 1) : v_splat(-8.0f);
-        q[v] = b + (offset ? 4 : 2) * GEMM_NR + v % 2 * VL;
+        words[v] = b + (offset ? 4 : 2) * GEMM_NR + v % 2 * VL * 4;
     }
-    for (int k = 0; k < 16; k++) {
-        vf x0 = v_splat(x[2 * k]), x1 = v_splat(x[2 * k + 1]);
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; half++)
+        for (int w = 0; w < 4; w++, x += 4) {
 #pragma GCC unroll 8
-        for (int v = 0; v < vecs; v++) {
-            vu b = v_load_u8(q[v] + k * GEMM_NR);
-            acc[v] = v_fma(x0, weight_q4(v_nibble(b), d[v], m[v], offset), acc[v]);
-            acc[v] = v_fma(x1, weight_q4(v_nibble2(b), d[v], m[v], offset), acc[v]);
+            for (int v = 0; v < vecs; v++) {
+                vu q = v_load_u32(words[v] + w * GEMM_NR * 4) >> 4 * half, q2 = q >> 16;
+#pragma GCC unroll 4
+                for (int k = 0; k < 4; k++) {
+                    vf n = v_nibble(k < 2 ? q : q2, k % 2 * 8);
+                    acc[v] = v_fma(v_splat(x[k]), weight_q4(n, d[v], m[v], offset), acc[v]);
+                }
+            }
         }
-    }
 }
 
 static inline __attribute__((always_inline)) void step_q8(const struct source *s, int vecs,

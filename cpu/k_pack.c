@@ -16,7 +16,7 @@ static void unpack_halves(anl_dtype dtype, const uint16_t *panel, int64_t n, flo
     }
 }
 
-/* Blocks of 32 k: scales f16 d[NR] (and m[NR]), then the quants, NR to a row. */
+/* Blocks of 32 k: scales f16 d[NR] (and m[NR]), then the quants as cpu/weights.c lays them. */
 static void unpack_q8(const uint8_t *block, float *out)
 {
     for (int v = 0; v < 2; v++) {
@@ -32,11 +32,11 @@ static void unpack_q4_1(const uint8_t *block, float *out)
     for (int v = 0; v < 2; v++) {
         const uint16_t *scale = (const uint16_t *)(const void *)block + v * VL;
         vf d = v_load_f16(scale), m = v_load_f16(scale + GEMM_NR);
-        const uint8_t *q = block + 4 * GEMM_NR + v * VL;
+        const uint8_t *q = block + 4 * GEMM_NR + v * VL * 4;
         for (int k = 0; k < 16; k++) {
-            vu b = v_load_u8(q + k * GEMM_NR);
-            v_store(out + 2 * k * GEMM_NR + v * VL, v_fma(d, v_nibble(b), m));
-            v_store(out + (2 * k + 1) * GEMM_NR + v * VL, v_fma(d, v_nibble2(b), m));
+            vu w = v_load_u32(q + k / 4 * GEMM_NR * 4) >> k % 4 * 8;
+            v_store(out + k * GEMM_NR + v * VL, v_fma(d, v_nibble(w, 0), m));
+            v_store(out + (k + 16) * GEMM_NR + v * VL, v_fma(d, v_nibble(w, 4), m));
         }
     }
 }
@@ -45,11 +45,11 @@ static void unpack_q4_0(const uint8_t *block, float *out)
 {
     for (int v = 0; v < 2; v++) {
         vf d = v_load_f16((const uint16_t *)(const void *)block + v * VL);
-        const uint8_t *q = block + 2 * GEMM_NR + v * VL;
+        const uint8_t *q = block + 2 * GEMM_NR + v * VL * 4;
         for (int k = 0; k < 16; k++) {
-            vu b = v_load_u8(q + k * GEMM_NR);
-            v_store(out + 2 * k * GEMM_NR + v * VL, d * (v_nibble(b) - v_splat(8.0f)));
-            v_store(out + (2 * k + 1) * GEMM_NR + v * VL, d * (v_nibble2(b) - v_splat(8.0f)));
+            vu w = v_load_u32(q + k / 4 * GEMM_NR * 4) >> k % 4 * 8;
+            v_store(out + k * GEMM_NR + v * VL, d * (v_nibble(w, 0) - v_splat(8.0f)));
+            v_store(out + (k + 16) * GEMM_NR + v * VL, d * (v_nibble(w, 4) - v_splat(8.0f)));
         }
     }
 }

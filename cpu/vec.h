@@ -28,6 +28,21 @@
 #define K(name) anl_k_generic_##name
 #endif
 
+/* VL words from any address, one a lane. */
+static inline vu v_load_u32(const uint8_t *p)
+{
+    return v_bits(v_load((const float *)(const void *)p));
+}
+
+/* Bits s to s + 3 of each lane as a number, s <= 19: put into the mantissa of a power of two, whose last
+ * place they then are, and the power taken away. It needs no shift and no conversion, which share
+ * their few ports with fma. */
+static inline vf v_nibble(vu w, int s)
+{
+    vu power = v_splatu((uint32_t)(127 + 23 - s) << 23);
+    return v_float(v_and_or(w, v_splatu(15u << s), power)) - v_float(power);
+}
+
 #include "law/num.h"
 
 #include "law/elem.h"

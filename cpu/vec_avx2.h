@@ -37,11 +37,7 @@ static inline vf v_scale2(vf p, vf e)
     return _mm256_andnot_ps(_mm256_cmp_ps(e, lo, _CMP_LE_OQ), p * v_float(bits));
 }
 static inline vf v_iota(void) { return _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7); }
-/* VL bytes, or VL halves, each into the low bits of a lane. */
-static inline vu v_load_u8(const uint8_t *p)
-{
-    return (vu)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
-}
+/* VL signed bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_s8(const uint8_t *p)
 {
     return (vu)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
@@ -50,9 +46,8 @@ static inline vu v_load_u16(const uint16_t *p)
 {
     return (vu)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
 }
-/* The low, or the second, four bits of each lane (a byte) as a number. */
-static inline vf v_nibble(vu b) { return v_toflt(b & v_splatu(15u)); }
-static inline vf v_nibble2(vu b) { return v_toflt(b >> 4); }
+/* a & mask | b */
+static inline vu v_and_or(vu a, vu mask, vu b) { return (a & mask) | b; }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b)
 {

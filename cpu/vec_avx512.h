@@ -3,7 +3,7 @@
 
 #define VL 16
 #define GEMM_MR 12 /* 24 accumulators, 2 columns, 6 registers to spare; rows come by broadcast */
-#define GEMV_PANELS 4 /* 8 sums, and as many scales and offsets, of 32 registers */
+#define GEMV_PANELS 2 /* 4 sums, scales and offsets: with 6 or 8 the compilers spill */
 
 typedef __m512 vf;
 typedef uint32_t vu __attribute__((vector_size(64)));
@@ -39,11 +39,7 @@ static inline vf v_iota(void)
 {
     return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
-/* VL bytes, or VL halves, each into the low bits of a lane. */
-static inline vu v_load_u8(const uint8_t *p)
-{
-    return (vu)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
-}
+/* VL signed bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_s8(const uint8_t *p)
 {
     return (vu)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p));
@@ -58,13 +54,11 @@ static inline vf v_load_f16(const uint16_t *p)
 {
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
 }
-/* The low, or the second, four bits of each lane as a number: the table takes an index's low bits. */
-static inline vf v_nibble(vu b)
+/* a & mask | b */
+static inline vu v_and_or(vu a, vu mask, vu b)
 {
-    const __m512 n = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_permutexvar_ps((__m512i)b, n);
+    return (vu)_mm512_ternarylogic_epi32((__m512i)a, (__m512i)mask, (__m512i)b, 0xea);
 }
-static inline vf v_nibble2(vu b) { return v_nibble(b >> 4); }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b)
 {

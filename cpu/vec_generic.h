@@ -84,16 +84,14 @@ static inline vf v_scale2(vf p, vf e)
     return v_selgt(e, lo, r, v_selnan(e, r, v_splat(0.0f)));
 }
 static inline vf v_iota(void) { return (vf){ 0, 1, 2, 3 }; }
-/* VL bytes, or VL halves, each into the low bits of a lane. */
-static inline vu v_load_u8(const uint8_t *p) { return (vu){ p[0], p[1], p[2], p[3] }; }
+/* VL signed bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_s8(const uint8_t *p)
 {
     return (vu)(vi){ (int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3] };
 }
 static inline vu v_load_u16(const uint16_t *p) { return (vu){ p[0], p[1], p[2], p[3] }; }
-/* The low, or the second, four bits of each lane (a byte) as a number. */
-static inline vf v_nibble(vu b) { return v_toflt(b & v_splatu(15u)); }
-static inline vf v_nibble2(vu b) { return v_toflt(b >> 4); }
+/* a & mask | b */
+static inline vu v_and_or(vu a, vu mask, vu b) { return (a & mask) | b; }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b) { return (vf){ a[0], b[0], a[1], b[1] }; }
 static inline vf v_zip_hi(vf a, vf b) { return (vf){ a[2], b[2], a[3], b[3] }; }

@@ -31,17 +31,15 @@ static inline vf v_scale2(vf p, vf e)
     return v_selgt(e, lo, r, v_selnan(e, r, v_splat(0.0f)));
 }
 static inline vf v_iota(void) { return (vf){ 0, 1, 2, 3 }; }
-/* VL bytes, or VL halves, each into the low bits of a lane. */
-static inline vu v_load_u8(const uint8_t *p) { return (vu){ p[0], p[1], p[2], p[3] }; }
+/* VL signed bytes, or VL halves, each into the low bits of a lane. */
 static inline vu v_load_s8(const uint8_t *p)
 {
     return vreinterpretq_u32_s32(
         (int32x4_t){ (int8_t)p[0], (int8_t)p[1], (int8_t)p[2], (int8_t)p[3] });
 }
 static inline vu v_load_u16(const uint16_t *p) { return vmovl_u16(vld1_u16(p)); }
-/* The low, or the second, four bits of each lane (a byte) as a number. */
-static inline vf v_nibble(vu b) { return v_toflt(b & v_splatu(15u)); }
-static inline vf v_nibble2(vu b) { return v_toflt(b >> 4); }
+/* a & mask | b */
+static inline vu v_and_or(vu a, vu mask, vu b) { return (a & mask) | b; }
 /* a0 b0 a1 b1 ... of the lower and of the upper halves: what a transpose is made of. */
 static inline vf v_zip_lo(vf a, vf b) { return vzip1q_f32(a, b); }
 static inline vf v_zip_hi(vf a, vf b) { return vzip2q_f32(a, b); }

@@ -2,7 +2,8 @@
  * columns of NR side by side:
  *   f32, f16, bf16   [panel][k][NR]
  *   quantised        [panel][k / 32] of: f16 d[NR], (Q4_1: f16 m[NR],) then quants: Q8_0 [32][NR]
- *                    bytes; Q4 [16][NR] bytes, 2k in the low and 2k + 1 in the high half
+ *                    bytes; Q4 [4][NR] words of the host, byte b of word w being GGUF's byte 4w + b: k =
+ *                    4w + b in its low half, k + 16 in the high one. A lane's shifts give 8 k a load.
  * Rows past N are zero. */
 #include <string.h>
 
@@ -19,11 +20,9 @@ static uint16_t little_half(const uint8_t *p)
     return (uint16_t)(p[0] | p[1] << 8);
 }
 
-/* Quants i and i + 1 of a GGUF block of nibbles, in which byte i holds i and i + 16. */
-static uint8_t adjacent(const uint8_t *q, int i)
+static uint32_t little_word(const uint8_t *p)
 {
-    return i < 16 ? (uint8_t)((q[i] & 15) | (q[i + 1] & 15) << 4)
-                  : (uint8_t)((q[i - 16] >> 4) | (q[i - 15] & 0xf0));
+    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
 /* One row's blocks into lane `lane` of its panel. */
@@ -31,17 +30,21 @@ static void pack_blocks(anl_dtype dtype, const uint8_t *row, int64_t k, int nr, 
                         uint8_t *panel)
 {
     uint64_t bytes = block_bytes(dtype);
-    int scales = dtype == ANL_Q4_1 ? 2 : 1, quants = dtype == ANL_Q8_0 ? 32 : 16;
+    int scales = dtype == ANL_Q4_1 ? 2 : 1;
 
     for (int64_t b = 0; b < k / 32; b++, row += bytes, panel += bytes * (uint64_t)nr) {
+        const uint8_t *from = row + 2 * scales;
         uint8_t *q = panel + 2 * scales * nr;
         for (int i = 0; i < scales; i++) {
             uint16_t h = little_half(row + 2 * i);
             memcpy(panel + 2 * (i * nr + lane), &h, sizeof h);
         }
-        for (int i = 0; i < quants; i++)
-            q[i * nr + lane] = quants == 32 ? row[2 * scales + i]
-                                            : adjacent(row + 2 * scales, 2 * i);
+        for (int i = 0; dtype == ANL_Q8_0 && i < 32; i++)
+            q[i * nr + lane] = from[i];
+        for (int i = 0; dtype != ANL_Q8_0 && i < 4; i++) {
+            uint32_t word = little_word(from + 4 * i);
+            memcpy(q + 4 * (i * nr + lane), &word, sizeof word);
+        }
     }
 }
 
