@@ -16,6 +16,7 @@ struct cpu_device {
     /* One block of memory per worker, grown on demand, freed with the device. */
     char *work;
     size_t work_size; /* of one worker's block */
+    struct cpu_chunk *chunk; /* of weights, the one that is filled, or NULL (cpu/pool.c) */
 };
 
 /* Panels of NR rows of the matrix (cpu/weights.c), padded with zero rows. */
@@ -23,6 +24,7 @@ struct cpu_weights {
     struct anl_weights base;
     char *panel;
     uint64_t panel_bytes;
+    struct cpu_chunk *chunk; /* that holds them */
 };
 
 extern const struct anl_backend anl_cpu_backend;
@@ -36,6 +38,11 @@ anl_status anl_cpu_weights_create(struct anl_device *device,
                                   const struct anl_weights_params *params,
                                   struct anl_weights **out);
 void anl_cpu_weights_destroy(struct anl_weights *weights);
+
+/* Memory for weights, aligned to 64, and the chunk that holds it, by which it is given back. NULL: none
+ * is left. */
+void *anl_cpu_pool_alloc(struct cpu_device *device, size_t bytes, struct cpu_chunk **chunk);
+void anl_cpu_pool_free(struct cpu_device *device, struct cpu_chunk *chunk);
 
 /* Below this many multiply-adds (or the like) waking the other threads costs more than it saves. */
 #define CPU_SMALL 200e3

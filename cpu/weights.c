@@ -99,7 +99,8 @@ anl_status anl_cpu_weights_create(struct anl_device *device,
     w->panel_bytes = anl_row_bytes(params->dtype, params->k) * (uint64_t)nr;
     bytes = w->panel_bytes * (uint64_t)panels;
     w->base = (struct anl_weights){ device, params->dtype, params->n, params->k, bytes };
-    w->panel = bytes > SIZE_MAX / 2 ? NULL : anl_context_alloc(device->context, (size_t)bytes, 64);
+    w->chunk = NULL;
+    w->panel = bytes > SIZE_MAX / 2 ? NULL : anl_cpu_pool_alloc(d, (size_t)bytes, &w->chunk);
     if (!w->panel)
         goto fail;
     s = anl_cpu_run(d, panels, pack_task, &t, 0,
@@ -111,7 +112,7 @@ anl_status anl_cpu_weights_create(struct anl_device *device,
     return ANL_OK;
 fail:
     if (w)
-        anl_context_free(device->context, w->panel);
+        anl_cpu_pool_free(d, w->chunk);
     anl_context_free(device->context, w);
     return anl_fail(device, s, "weights of %llu bytes: out of memory", (unsigned long long)bytes);
 }
@@ -120,6 +121,6 @@ void anl_cpu_weights_destroy(struct anl_weights *weights)
 {
     struct cpu_weights *w = (struct cpu_weights *)weights;
     anl_account(weights->device, ANL_FOR_WEIGHTS, -(int64_t)weights->bytes);
-    anl_context_free(weights->device->context, w->panel);
+    anl_cpu_pool_free((struct cpu_device *)weights->device, w->chunk);
     anl_context_free(weights->device->context, w);
 }
