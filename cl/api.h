@@ -21,7 +21,7 @@
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram) \
     X(clCreateKernel) X(clSetKernelArg) X(clReleaseKernel) X(clGetKernelWorkGroupInfo) \
     X(clEnqueueNDRangeKernel) X(clFlush) X(clFinish) \
-    X(clEnqueueMarkerWithWaitList) X(clSetEventCallback) \
+    X(clEnqueueMarkerWithWaitList) \
     X(clGetEventInfo) X(clWaitForEvents) X(clReleaseEvent)
 /* clang-format on */
 

@@ -166,6 +166,7 @@ anl_status anl_cl_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pit
 anl_status anl_cl_put(struct anl_buffer *buffer, const void *data, uint64_t size);
 anl_status anl_cl_settle(struct anl_device *device);
 anl_status anl_cl_mark(struct anl_device *device, struct anl_mark *mark);
+int anl_cl_reached(struct anl_device *device, struct anl_mark *mark);
 anl_status anl_cl_pin(struct anl_device *device, uint64_t size, void **memory, void **handle);
 void anl_cl_unpin(struct anl_device *device, void *memory, void *handle);
 

@@ -274,6 +274,7 @@ const struct anl_backend anl_cl_backend = {
     .put = anl_cl_put,
     .settle = anl_cl_settle,
     .mark = anl_cl_mark,
+    .reached = anl_cl_reached,
     .pin = anl_cl_pin,
     .unpin = anl_cl_unpin,
     .weights_create = anl_cl_weights_create,

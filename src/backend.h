@@ -55,9 +55,9 @@ struct anl_rope_table {
     struct anl_buffer *coarse, *fine;
 };
 
-/* Word of when a device is through with what was queued: done is called once, from any thread. */
+/* A place in a device's queue. */
 struct anl_mark {
-    void (*done)(struct anl_mark *mark, int failed);
+    void *event;
 };
 
 struct anl_backend {
@@ -80,7 +80,10 @@ struct anl_backend {
                         uint64_t rows, void *to);
     anl_status (*put)(struct anl_buffer *buffer, const void *data, uint64_t size);
     anl_status (*settle)(struct anl_device *device);
+    /* mark: at the end of what is queued now. reached: 0 until the device has come there, then once 1, or -1
+     * if what was queued failed. */
     anl_status (*mark)(struct anl_device *device, struct anl_mark *mark);
+    int (*reached)(struct anl_device *device, struct anl_mark *mark);
     anl_status (*pin)(struct anl_device *device, uint64_t size, void **memory, void **handle);
     void (*unpin)(struct anl_device *device, void *memory, void *handle);
     anl_status (*weights_create)(struct anl_device *device,

@@ -88,11 +88,8 @@ enum anl_ring_order { RING_REST = 0, RING_ATTN, RING_EACH, RING_QUIT };
 
 /* A step of computing that is queued on the device. */
 struct anl_ring_flight {
-    struct anl_mark mark; /* first */
-    struct anl_ring_worker *worker;
+    struct anl_mark mark;
     struct anl_ring_step step;
-    double end;
-    atomic_int state; /* 0: queued, 1: done, 2: failed */
 };
 
 struct anl_ring_worker {

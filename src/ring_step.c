@@ -166,26 +166,13 @@ static anl_status attend(struct anl_ring_worker *w, const struct anl_ring_rank *
     return anl_attn(w->device, &p);
 }
 
-static void landed(struct anl_mark *mark, int lost)
-{
-    struct anl_ring_flight *f = (struct anl_ring_flight *)mark;
-    struct anl_ring_worker *w = f->worker;
-
-    f->end = anl_ring_now();
-    atomic_store(&f->state, lost ? 2 : 1);
-    anl_ring_wake(w);
-}
-
 /* The step's operations are queued: it ends when they are done. */
 static anl_status take_off(struct anl_ring_worker *w, const struct anl_ring_step *step)
 {
     struct anl_ring_flight *f = &w->flight[(w->first + w->flying) % RING_FLIGHTS];
     anl_status s;
 
-    f->mark.done = landed;
-    f->worker = w;
     f->step = *step;
-    atomic_store(&f->state, 0);
     s = w->device->backend->mark(w->device, &f->mark);
     w->flying += !s;
     return s;
@@ -195,17 +182,17 @@ void anl_ring_land(struct anl_ring_worker *w)
 {
     for (; w->flying; w->flying--, w->first = (w->first + 1) % RING_FLIGHTS) {
         struct anl_ring_flight *f = &w->flight[w->first];
-        int state = atomic_load(&f->state);
-        if (!state)
+        int reached = w->device->backend->reached(w->device, &f->mark);
+        if (!reached)
             return;
-        if (state == 2)
+        if (reached < 0)
             anl_ring_fail(w->ring, ANL_E_DEVICE,
                           "anl_ring_attn: device %d (%s), computing, piece %d, keys from %lld: the driver "
                           "reports a failure",
                           w->index, w->device->info.name, f->step.piece, (long long)f->step.start);
         if (f->step.begin < w->landed)
             f->step.begin = w->landed;
-        f->step.end = w->landed = f->end;
+        f->step.end = w->landed = anl_ring_now();
         anl_ring_record(w, f->step);
     }
 }

@@ -1,4 +1,7 @@
 /* src/ring_worker.c: the threads: one for each device, at rest between calls. */
+#include <errno.h>
+#include <time.h>
+
 #include "src/ring.h"
 
 void anl_ring_wake(void *worker)
@@ -19,15 +22,29 @@ void anl_ring_order(struct anl_ring_worker *w, enum anl_ring_order order)
     pthread_mutex_unlock(&w->lock);
 }
 
+/* What wakes a worker does not come from its device: with work in flight it looks for itself so often. */
+#define LOOK_NS 100000
+
 /* Sleeps until something may have changed. What changed since the last sleep counts, so that nothing is
  * missed between a look and the sleep (I7). */
 static void sleep_until_woken(struct anl_ring_worker *w)
 {
     struct anl_ring_step step = { .kind = ANL_RING_WAIT, .piece = -1, .begin = anl_ring_now() };
+    struct timespec until;
 
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_nsec += LOOK_NS;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
     pthread_mutex_lock(&w->lock);
-    while (!w->pending)
-        pthread_cond_wait(&w->wake, &w->lock);
+    while (!w->pending) {
+        if (!w->flying)
+            pthread_cond_wait(&w->wake, &w->lock);
+        else if (pthread_cond_timedwait(&w->wake, &w->lock, &until) == ETIMEDOUT)
+            break;
+    }
     w->pending = 0;
     pthread_mutex_unlock(&w->lock);
     step.end = anl_ring_now();
