@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "src/internal.h"
 
@@ -30,13 +31,26 @@ const char *anl_dtype_name(anl_dtype dtype)
     return i < sizeof names / sizeof *names ? names[i] : "unknown type";
 }
 
+#define HUGE_PAGE ((size_t)2 << 20)
+
+/* Large blocks begin where a huge page may: one fault instead of 512, and fewer misses of the TLB. */
 static void *default_alloc(void *user, size_t size, size_t align)
 {
     void *p = NULL;
+    int large = size >= 2 * HUGE_PAGE;
+
     (void)user;
     if (align < sizeof(void *))
         align = sizeof(void *);
-    return posix_memalign(&p, align, size ? size : 1) ? NULL : p;
+    if (large && align < HUGE_PAGE)
+        align = HUGE_PAGE;
+    if (posix_memalign(&p, align, size ? size : 1))
+        return NULL;
+#ifdef MADV_HUGEPAGE
+    if (large)
+        madvise(p, size / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE); /* a wish: it may fail */
+#endif
+    return p;
 }
 
 static void default_free(void *user, void *memory)

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 static enum lm_status device_failed(struct lm_loader *l)
 {
@@ -26,13 +27,34 @@ static void to_host_order(void *data, uint64_t bytes, size_t width)
         }
 }
 
-/* The tensor's bytes, if it has exactly n rows of k; the caller frees *data. */
+#define HUGE_PAGE ((uint64_t)2 << 20)
+
+/* Makes room for a tensor. One block serves all of them, in huge pages where there are such: a page
+ * that is seen for the first time costs more than to fill it. */
+static int make_room(struct lm_loader *l, uint64_t bytes)
+{
+    uint64_t size = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+
+    if (bytes <= l->room)
+        return 0;
+    free(l->data);
+    l->room = 0;
+    l->data = size < bytes || size > SIZE_MAX / 2 ? NULL : aligned_alloc(HUGE_PAGE, (size_t)size);
+    if (!l->data)
+        return -1;
+#ifdef MADV_HUGEPAGE
+    madvise(l->data, (size_t)size, MADV_HUGEPAGE);
+#endif
+    l->room = size;
+    return 0;
+}
+
+/* The tensor's bytes into l->data, if it has exactly n rows of k. */
 static enum lm_status read_tensor(struct lm_loader *l, const char *name, int64_t n, int64_t k,
-                                  const struct gguf_tensor **tensor, void **data)
+                                  const struct gguf_tensor **tensor)
 {
     const struct gguf_tensor *t;
 
-    *data = NULL;
     if (gguf_find_tensor(l->g, name, &t, l->err) != GGUF_OK)
         return LM_BAD_FILE;
     if (t->dim[0] != (uint64_t)k || gguf_n_rows(t) != (uint64_t)n) {
@@ -42,15 +64,14 @@ static enum lm_status read_tensor(struct lm_loader *l, const char *name, int64_t
                  (long long)k);
         return LM_BAD_FILE;
     }
-    *data = malloc(t->nbytes ? t->nbytes : 1);
-    if (!*data) {
+    if (make_room(l, t->nbytes)) {
         snprintf(l->err->message, sizeof l->err->message, "tensor %s: out of memory", name);
         return LM_DEVICE;
     }
-    if (gguf_tensor_read(l->g, t, 0, gguf_n_rows(t), *data, l->err) != GGUF_OK)
+    if (gguf_tensor_read(l->g, t, 0, gguf_n_rows(t), l->data, l->err) != GGUF_OK)
         return LM_BAD_FILE;
     if (t->dtype == GGUF_F32 || t->dtype == GGUF_F16)
-        to_host_order(*data, t->nbytes, t->dtype == GGUF_F32 ? 4 : 2);
+        to_host_order(l->data, t->nbytes, t->dtype == GGUF_F32 ? 4 : 2);
     l->done += t->nbytes;
     l->tensors++;
     if (l->progress)
@@ -80,16 +101,14 @@ enum lm_status lm_load_weights(struct lm_loader *l, const char *name, int64_t n,
                                struct anl_weights **out)
 {
     const struct gguf_tensor *t = NULL;
-    void *data;
-    enum lm_status s = read_tensor(l, name, n, k, &t, &data);
+    enum lm_status s = read_tensor(l, name, n, k, &t);
 
     if (!s) {
         struct anl_weights_params p = { .size = sizeof p, .dtype = dtype_of(t->dtype), .n = n,
-                                        .k = k, .data = data };
+                                        .k = k, .data = l->data };
         if (anl_weights_create(l->device, &p, out))
             s = device_failed(l);
     }
-    free(data);
     return s;
 }
 
@@ -97,8 +116,7 @@ enum lm_status lm_load_vector(struct lm_loader *l, const char *name, int64_t n,
                               struct anl_buffer **out)
 {
     const struct gguf_tensor *t = NULL;
-    void *data;
-    enum lm_status s = read_tensor(l, name, 1, n, &t, &data);
+    enum lm_status s = read_tensor(l, name, 1, n, &t);
 
     if (!s && t->dtype != GGUF_F32) {
         snprintf(l->err->message, sizeof l->err->message, "tensor %s is of type %s, not F32", name,
@@ -106,8 +124,7 @@ enum lm_status lm_load_vector(struct lm_loader *l, const char *name, int64_t n,
         s = LM_BAD_FILE;
     }
     if (!s && (anl_buffer_create(l->device, (uint64_t)n * sizeof(float), out) ||
-               anl_buffer_write(*out, 0, data, (uint64_t)n * sizeof(float))))
+               anl_buffer_write(*out, 0, l->data, (uint64_t)n * sizeof(float))))
         s = device_failed(l);
-    free(data);
     return s;
 }

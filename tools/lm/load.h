@@ -11,6 +11,8 @@ struct lm_loader {
     void *user;
     uint64_t done, total;
     size_t tensors; /* loaded so far */
+    void *data;     /* a tensor as the file has it; the caller frees it in the end */
+    uint64_t room;
     struct gguf_error *err;
 };
 

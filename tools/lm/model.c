@@ -97,6 +97,7 @@ enum lm_status lm_model_load(const struct gguf *g, struct anl_device *device, lm
     for (size_t i = 0; i < gguf_n_tensors(g); i++)
         l.total += gguf_tensor_at(g, i)->nbytes;
     r = load_all(&l, m);
+    free(l.data);
     if (r)
         goto fail;
     *out = m;
