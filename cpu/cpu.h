@@ -34,6 +34,9 @@ extern const struct anl_backend anl_cpu_backend;
 ANL_OPS(CPU_DECLARE)
 #undef CPU_DECLARE
 
+/* Several products of one x: see src/backend.h. */
+anl_status anl_cpu_linears(struct anl_device *device, const struct anl_linear_params *params, int n);
+
 anl_status anl_cpu_weights_create(struct anl_device *device,
                                   const struct anl_weights_params *params,
                                   struct anl_weights **out);

@@ -30,6 +30,7 @@ const struct anl_backend anl_cpu_backend = {
     .buffer_read = anl_host_buffer_read,
     .weights_create = anl_cpu_weights_create,
     .weights_destroy = anl_cpu_weights_destroy,
+    .linears = anl_cpu_linears,
     .linear = anl_cpu_linear,
     .attn = anl_cpu_attn,
     .attn_states = anl_cpu_attn_states,

@@ -1,6 +1,7 @@
 /* cpu/linear.c: linear by tiles: a task is some rows of x by some panels of W. Span by span its rows are
  * copied to a compact block, a panel's span is unpacked to f32, and the matrix kernel adds the span's
- * chains to the tile's totals; the epilogue runs once over the finished tile. */
+ * chains to the tile's totals; the epilogue runs once over the finished tile. A single row goes straight
+ * to the stored weights, and to several matrices at once: a token has little work between two waits. */
 #include <string.h>
 
 #include "cpu/cpu.h"
@@ -49,11 +50,10 @@ static const float *row_of(const struct anl_tensor *t, int64_t row, int64_t col)
     return t->buffer ? (const float *)anl_host_ptr(t) + row * t->stride[0] + col : NULL;
 }
 
-static void finish_row(const struct job *j, const struct work *w, int64_t row, const float *c,
-                       int64_t n0, int64_t n)
+/* Columns n0 .. n0 + n of a row of totals into the result; narrowed: memory for as many floats. */
+static void finish_row(const struct cpu_kernels *k, const struct anl_linear_params *p, int64_t row,
+                       const float *c, int64_t n0, int64_t n, float *narrowed)
 {
-    const struct anl_linear_params *p = j->p;
-    const struct cpu_kernels *k = j->d->k;
     const float *bias = p->bias.buffer ? (const float *)anl_host_ptr(&p->bias) + n0 : NULL;
     const float *gate = row_of(&p->gate, row, n0), *residual = row_of(&p->residual, row, n0);
     int64_t at = row * p->out.stride[0] + n0;
@@ -62,8 +62,8 @@ static void finish_row(const struct job *j, const struct work *w, int64_t row, c
         k->epilogue(p->act, c, bias, gate, residual, (float *)anl_host_ptr(&p->out) + at, n);
         return;
     }
-    k->epilogue(p->act, c, bias, gate, residual, w->out, n);
-    k->narrow(p->out.dtype, w->out, (uint16_t *)anl_host_ptr(&p->out) + at, n);
+    k->epilogue(p->act, c, bias, gate, residual, narrowed, n);
+    k->narrow(p->out.dtype, narrowed, (uint16_t *)anl_host_ptr(&p->out) + at, n);
 }
 
 static void task(void *arg, int64_t i, char *memory)
@@ -91,26 +91,7 @@ static void task(void *arg, int64_t i, char *memory)
         }
     }
     for (int64_t r = 0; r < rows; r++)
-        finish_row(j, &w, row0 + r, w.c + r * stride, n0, n);
-}
-
-/* One token: a few panels at a time, straight from the stored weights. */
-static void row_task(void *arg, int64_t i, char *memory)
-{
-    const struct job *j = arg;
-    const struct cpu_kernels *k = j->d->k;
-    struct work w = layout(j, memory);
-    int64_t all_panels = (j->w->base.n + k->nr - 1) / k->nr, end = (i + 1) * j->panels;
-
-    end = end < all_panels ? end : all_panels;
-    for (int64_t q = i * j->panels; q < end; q += k->gemv_panels) {
-        int panels = end - q < k->gemv_panels ? (int)(end - q) : k->gemv_panels;
-        int64_t n0 = q * k->nr, n = j->w->base.n - n0, width = panels * (int64_t)k->nr;
-
-        k->gemv(j->w->base.dtype, j->w->panel + (uint64_t)q * j->w->panel_bytes,
-                j->w->panel_bytes, panels, j->w->base.k, row_of(&j->p->x, 0, 0), w.c);
-        finish_row(j, &w, 0, w.c, n0, n < width ? n : width);
-    }
+        finish_row(k, j->p, row0 + r, w.c + r * stride, n0, n, w.out);
 }
 
 /* Task sizes: large enough to pay for copying and unpacking, small enough to keep threads busy. */
@@ -132,33 +113,96 @@ static void plan(struct job *j)
     j->panel_tasks = (panels + j->panels - 1) / j->panels;
 }
 
-/* One token: as many panels as the kernel takes at once, or a few times that; the same for each
- * thread. */
-static void plan_row(struct job *j)
+static anl_status many_rows(struct cpu_device *d, const struct anl_linear_params *params)
 {
-    int64_t panels = (j->w->base.n + j->d->k->nr - 1) / j->d->k->nr, threads = j->d->threads;
-    int64_t at_once = j->d->k->gemv_panels, rounds = (panels + at_once - 1) / at_once;
+    struct job j = { .d = d, .p = params, .w = (const struct cpu_weights *)params->w };
 
-    rounds = (rounds + threads - 1) / threads;
-    rounds = rounds < 8 ? rounds : 8;
-    j->rows = j->row_tasks = 1;
-    j->panels = (panels + rounds * threads - 1) / (rounds * threads);
-    if (j->panels > at_once)
-        j->panels = (j->panels + at_once - 1) / at_once * at_once;
-    j->panel_tasks = (panels + j->panels - 1) / j->panels;
+    plan(&j);
+    return anl_cpu_run(d, j.row_tasks * j.panel_tasks, task, &j, layout(&j, NULL).size,
+                       (double)j.w->base.n * (double)j.w->base.k * (double)params->x.dim[0]);
 }
 
 anl_status anl_cpu_linear(struct anl_device *device, const struct anl_linear_params *params)
 {
-    struct job j = { .d = (struct cpu_device *)device, .p = params,
-                     .w = (const struct cpu_weights *)params->w };
+    return params->x.dim[0] == 1 ? anl_cpu_linears(device, params, 1)
+                                 : many_rows((struct cpu_device *)device, params);
+}
 
-    if (params->x.dim[0] == 1)
-        plan_row(&j);
-    else
-        plan(&j);
-    return anl_cpu_run((struct cpu_device *)device, j.row_tasks * j.panel_tasks,
-                       params->x.dim[0] == 1 ? row_task : task, &j,
-                       layout(&j, NULL).size,
-                       (double)j.w->base.n * (double)j.w->base.k * (double)params->x.dim[0]);
+/* One token times up to three matrices. */
+struct row_job {
+    const struct cpu_device *d;
+    const struct anl_linear_params *p;
+    int n;
+    int together; /* a task does its columns of all of them, in turn; else of one */
+    int64_t panels[3], tasks[3]; /* of each: panels of a task, and the tasks */
+};
+
+/* As many panels as the kernel takes at once, or a few times that; the same for each thread. */
+static void plan_row(struct row_job *j, int i)
+{
+    int64_t panels = (j->p[i].w->n + j->d->k->nr - 1) / j->d->k->nr, threads = j->d->threads;
+    int64_t at_once = j->d->k->gemv_panels, rounds = (panels + at_once - 1) / at_once, each;
+
+    rounds = (rounds + threads - 1) / threads;
+    rounds = rounds < 8 ? rounds : 8;
+    each = (panels + rounds * threads - 1) / (rounds * threads);
+    if (each > at_once)
+        each = (each + at_once - 1) / at_once * at_once;
+    j->panels[i] = each;
+    j->tasks[i] = (panels + each - 1) / each;
+}
+
+/* A few panels at a time, straight from the stored weights. */
+static void row_panels(const struct row_job *j, int matrix, int64_t i, char *memory)
+{
+    const struct anl_linear_params *p = &j->p[matrix];
+    const struct cpu_weights *w = (const struct cpu_weights *)p->w;
+    const struct cpu_kernels *k = j->d->k;
+    int64_t all_panels = (w->base.n + k->nr - 1) / k->nr, end = (i + 1) * j->panels[matrix];
+    float *c = (float *)(void *)memory, *narrowed = c + k->gemv_panels * k->nr;
+
+    end = end < all_panels ? end : all_panels;
+    for (int64_t q = i * j->panels[matrix]; q < end; q += k->gemv_panels) {
+        int panels = end - q < k->gemv_panels ? (int)(end - q) : k->gemv_panels;
+        int64_t n0 = q * k->nr, n = w->base.n - n0, width = panels * (int64_t)k->nr;
+
+        k->gemv(w->base.dtype, w->panel + (uint64_t)q * w->panel_bytes, w->panel_bytes, panels,
+                w->base.k, row_of(&p->x, 0, 0), c);
+        finish_row(k, p, 0, c, n0, n < width ? n : width, narrowed);
+    }
+}
+
+static void row_task(void *arg, int64_t i, char *memory)
+{
+    const struct row_job *j = arg;
+    int m = 0;
+
+    for (; j->together && m < j->n; m++)
+        row_panels(j, m, i, memory);
+    if (j->together)
+        return;
+    while (i >= j->tasks[m])
+        i -= j->tasks[m++];
+    row_panels(j, m, i, memory);
+}
+
+anl_status anl_cpu_linears(struct anl_device *device, const struct anl_linear_params *params, int n)
+{
+    struct cpu_device *d = (struct cpu_device *)device;
+    struct row_job j = { .d = d, .p = params, .n = n, .together = params[n - 1].gate.buffer != NULL };
+    int64_t tasks = 0;
+    double cost = 0;
+    anl_status s = ANL_OK;
+
+    for (int i = 0; params->x.dim[0] > 1 && !s && i < n; i++)
+        s = many_rows(d, &params[i]);
+    if (params->x.dim[0] > 1)
+        return s;
+    for (int i = 0; i < n; i++) {
+        plan_row(&j, i);
+        tasks = j.together ? j.tasks[i] : tasks + j.tasks[i];
+        cost += (double)params[i].w->n * (double)params[i].w->k;
+    }
+    return anl_cpu_run(d, tasks, row_task, &j,
+                       (size_t)(2 * d->k->gemv_panels * d->k->nr) * sizeof(float), cost);
 }

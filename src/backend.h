@@ -97,6 +97,9 @@ struct anl_backend {
      * or NULL: src/ffn.c composes it. */
     anl_status (*ffn_hidden)(struct anl_device *device, const struct anl_ffn_params *params,
                              const struct anl_tensor *x, const struct anl_tensor *hidden);
+    /* n <= 3 linears of the same x, none with a norm. None reads what another writes, unless the last one's
+     * gate is the out of one before it, all of them of one width. NULL: they go one by one. */
+    anl_status (*linears)(struct anl_device *device, const struct anl_linear_params *params, int n);
     /* An operation's own function; ffn and qkv may be NULL: src composes them of others then. qkv, and
      * linear with a norm, meet up to fused_tokens tokens only. attn and attn_states get SK in
      * keys, always. */

@@ -1,5 +1,5 @@
-/* src/compose.c: what the operations that are composed of others share: tiles of tokens, and the norm
- * of a tile. */
+/* src/compose.c: what the operations that are composed of others share: tiles of tokens, the norm of a
+ * tile, and linears that belong together. */
 #include "src/internal.h"
 
 /* Enough rows to fill a matrix product, few enough to stay small beside the model. A GPU wants many at
@@ -40,4 +40,15 @@ anl_status anl_norm_x(struct anl_device *device, struct anl_tensor *x, struct an
     p.out = *x = anl_tensor_2d(scratch, at, ANL_F32, x->dim[0], x->dim[1]);
     norm->buffer = NULL;
     return device->backend->norm(device, &p);
+}
+
+anl_status anl_linears(struct anl_device *device, const struct anl_linear_params *params, int n)
+{
+    anl_status s = ANL_OK;
+
+    if (device->backend->linears)
+        return device->backend->linears(device, params, n);
+    for (int i = 0; !s && i < n; i++)
+        s = device->backend->linear(device, &params[i]);
+    return s;
 }

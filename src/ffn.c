@@ -54,23 +54,20 @@ uint64_t anl_ffn_scratch(struct anl_device *device, const struct anl_ffn_params 
 static anl_status compose_hidden(struct anl_device *device, const struct anl_ffn_params *p,
                                  const struct anl_tensor *x, const struct anl_tensor *hidden)
 {
-    struct anl_linear_params up = { .size = sizeof up, .x = *x, .norm = p->norm, .eps = p->eps,
-                                    .w = p->up, .bias = p->up_bias,
-                                    .act = p->gate ? ANL_ACT_NONE : p->act, .out = *hidden };
-    struct anl_linear_params gate;
-    anl_status s = anl_norm_x(device, &up.x, &up.norm, p->eps, hidden->buffer,
+    struct anl_linear_params each[2] = { { .size = sizeof *each, .x = *x, .norm = p->norm,
+                                           .eps = p->eps, .w = p->up, .bias = p->up_bias,
+                                           .act = p->gate ? ANL_ACT_NONE : p->act, .out = *hidden } };
+    anl_status s = anl_norm_x(device, &each[0].x, &each[0].norm, p->eps, hidden->buffer,
                               (uint64_t)(hidden->dim[0] * hidden->dim[1]) * sizeof(float));
 
-    if (!s)
-        s = device->backend->linear(device, &up);
     if (s || !p->gate)
-        return s;
-    gate = up;
-    gate.w = p->gate;
-    gate.bias = p->gate_bias;
-    gate.act = p->act;
-    gate.gate = *hidden;
-    return device->backend->linear(device, &gate);
+        return s ? s : device->backend->linear(device, &each[0]);
+    each[1] = each[0];
+    each[1].w = p->gate;
+    each[1].bias = p->gate_bias;
+    each[1].act = p->act;
+    each[1].gate = *hidden;
+    return anl_linears(device, each, 2);
 }
 
 /* Tokens [t, t + n): the hidden layer, then down. */

@@ -54,4 +54,7 @@ struct anl_tensor anl_rows(struct anl_tensor v, int64_t t, int64_t n);
 anl_status anl_norm_x(struct anl_device *device, struct anl_tensor *x, struct anl_tensor *norm,
                       float eps, struct anl_buffer *scratch, uint64_t at);
 
+/* Linears of the same x: see the backend's linears. */
+anl_status anl_linears(struct anl_device *device, const struct anl_linear_params *params, int n);
+
 #endif

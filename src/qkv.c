@@ -95,14 +95,16 @@ static struct anl_tensor flat(struct anl_tensor t)
     return f;
 }
 
-/* out [T, H D] = linear, whose x, norm and eps are set, by w. */
-static anl_status project(struct anl_device *device, struct anl_linear_params *linear,
-                          const struct anl_weights *w, struct anl_tensor bias, struct anl_tensor out)
+/* linear, by w and its bias into out [T, H D]. */
+static struct anl_linear_params by(const struct anl_linear_params *linear, const struct anl_weights *w,
+                                   struct anl_tensor bias, struct anl_tensor out)
 {
-    linear->w = w;
-    linear->bias = bias;
-    linear->out = out;
-    return device->backend->linear(device, linear);
+    struct anl_linear_params p = *linear;
+
+    p.w = w;
+    p.bias = bias;
+    p.out = out;
+    return p;
 }
 
 /* Turns x [T, H D] into out; the first token is number t of the call. */
@@ -134,15 +136,17 @@ static anl_status one_tile(struct anl_device *device, const struct anl_qkv_param
 
     if (k_goes_by_scratch(p))
         k32 = anl_tensor_2d(scratch, normed, ANL_F32, n, p->wk->n);
-    if (!s)
-        s = project(device, &linear, p->wq, p->q_bias, flat(q));
+    {
+        const struct anl_linear_params each[3] = {
+            by(&linear, p->wq, p->q_bias, flat(q)), by(&linear, p->wk, p->k_bias, k32),
+            by(&linear, p->wv, p->v_bias, flat(anl_rows(p->v, t, n)))
+        };
+        if (!s)
+            s = anl_linears(device, each, 3);
+    }
     if (!s)
         s = turn(device, p, t, flat(q), q);
-    if (!s)
-        s = project(device, &linear, p->wk, p->k_bias, k32);
-    if (!s)
-        s = turn(device, p, t, k32, k);
-    return s ? s : project(device, &linear, p->wv, p->v_bias, flat(anl_rows(p->v, t, n)));
+    return s ? s : turn(device, p, t, k32, k);
 }
 
 anl_status anl_qkv(struct anl_device *device, const struct anl_qkv_params *params)
