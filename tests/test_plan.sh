@@ -56,7 +56,7 @@ o["rings"][1]["longest"] == 2 * o["rings"][1]["longest_each"] and o["rings"][2][
     -t 64K -f 1T --link 100G -n 1,2,4 --heads 8 --kv-heads 2 --dim 64 --causal --memory 1Gi
 expect 0 "hides its transfer from 4000 tokens on" -t 1M -f 20T --link 10G -n 4 --weights 1,2,1,0.5
 # a device here
-json 'o["flops"] > 0 and o["link"] > 0 and o["call_seconds"] >= 0 and o["rings"][0]["seconds"] > 0' \
+json 'o["flops"] > 0 and o["link"] > 0 and o["call_seconds"] >= 0 and o["query_seconds"] >= 0 and o["rings"][0]["seconds"] > 0' \
     -t 16K -d cpu:1 --heads 2 --dim 32 -n 2
 json 'o["flops"] == 1e9 and o["link"] == 2e9' -t 16K -d law --heads 1 --dim 8 -n 2 --flops 1G --link 2G
 
@@ -65,7 +65,8 @@ cat >"$folder/in" <<'END'
 {"devices": 1, "tokens": 16384, "causal": true, "seconds": 1.0}
 
 {"devices": "cpu:1,cpu:1", "tokens": 16384, "causal": true, "seconds": 0.5, "heads": 16}
-{"devices": ["cpu:1", "cpu:1"], "tokens": 32768, "causal": true, "seconds": 2.1, "type": "f32", "slots": 9}
+{"devices": [{"device": "cpu:1"}, {"device": "cpu:1"}],
+ "tokens": 32768, "causal": true, "seconds": 2.1, "type": "f32", "slots": 9}
 END
 json 'o["off"] == 0 and len(o["runs"]) == 3 and abs(o["runs"][1]["off_by"]) < 0.01' --measured - --link 100G
 expect 1 "1 of the runs are further off than 4 %" --measured - --link 100G --within 4
@@ -73,7 +74,7 @@ expect 1 "1 of the runs are further off than 4 %" --measured - --link 100G --wit
 # bad_run LINE TEXT: a file of that line alone is refused with TEXT
 bad_run() {
     echo "$1" >"$folder/in"
-    expect 4 "-, line 1: $2" --measured -
+    expect 4 "-, run 1: $2" --measured -
 }
 bad_run '{"devices": 2, "tokens": 16384, "seconds": 1}' 'no run on one device comes before it'
 bad_run '{"devices": 0, "tokens": 16384, "seconds": 1}' '"devices" is missing'
@@ -108,6 +109,7 @@ expect 2 "--heads is 16, no multiple of --kv-heads, 3" -t 1M -f 1T --kv-heads 3
 expect 2 "--dim is '257'" -t 1M -f 1T --dim 257
 expect 2 "--type is 'f64'" -t 1M -f 1T --type f64
 expect 2 "--slots is '1'" -t 1M -f 1T --slots 1
+expect 2 "--batch is '0'" -t 1M -f 1T --batch 0
 expect 2 "take fewer slots" -t 1G -f 1T -n 1024 --link 1G --slots 4096
 expect 2 "takes no argument 'x'" x
 expect 2 "leave out --json" --paper --json

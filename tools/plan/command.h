@@ -13,8 +13,8 @@ struct plan_command {
     int rings[PLAN_MAX_RINGS], n_rings; /* numbers of devices */
     double weights[PLAN_MAX_DEVICES];
     int n_weights;
-    anl_dtype type;                        /* of keys and values */
-    int has_link, has_host_link, has_call; /* given, not to be measured */
+    anl_dtype type;                                   /* of keys and values */
+    int has_link, has_host_link, has_call, has_query; /* given, not to be measured */
     const char *device, *measured;
     double within; /* per cent */
     int json, paper;

@@ -114,12 +114,19 @@ static double median(double *x)
     return x[ROUNDS / 2];
 }
 
-static anl_status rounds(struct probe *p, int64_t queries, double *few, double *many, double *copy)
+/* Medians of several rounds. */
+struct times {
+    double least, few, many, copy; /* least: one query with few keys */
+};
+
+static anl_status rounds(struct probe *p, int64_t queries, struct times *t)
 {
-    double f[ROUNDS], m[ROUNDS], c[ROUNDS];
+    double l[ROUNDS], f[ROUNDS], m[ROUNDS], c[ROUNDS];
     anl_status status = ANL_OK;
     for (int i = 0; i < ROUNDS && status == ANL_OK; i++) {
-        status = time_call(p, queries, FEW_KEYS, &f[i]);
+        status = time_call(p, 1, FEW_KEYS, &l[i]);
+        if (status == ANL_OK)
+            status = time_call(p, queries, FEW_KEYS, &f[i]);
         if (status == ANL_OK)
             status = time_call(p, queries, MANY_KEYS, &m[i]);
         if (status == ANL_OK)
@@ -127,16 +134,20 @@ static anl_status rounds(struct probe *p, int64_t queries, double *few, double *
     }
     if (status != ANL_OK)
         return status;
-    *few = median(f);
-    *many = median(m);
-    *copy = median(c);
+    *t = (struct times){ median(l), median(f), median(m), median(c) };
     return ANL_OK;
+}
+
+static double above_zero(double x)
+{
+    return x > 0 ? x : 0;
 }
 
 static anl_status measure(struct probe *p, struct plan_command *c)
 {
     struct plan *plan = &c->plan;
-    double few = 0, many = 0, copy = 0;
+    struct times t = { 0 };
+    double many = 0;
     int64_t queries = 16;
     anl_status status = time_call(p, queries, MANY_KEYS, &many); /* may compile programs */
     while (status == ANL_OK) {
@@ -146,19 +157,22 @@ static anl_status measure(struct probe *p, struct plan_command *c)
         queries *= 2;
     }
     if (status == ANL_OK)
-        status = rounds(p, queries, &few, &many, &copy);
+        status = rounds(p, queries, &t);
     if (status != ANL_OK)
         return status;
-    double pair = (many - few) / (double)(queries * (MANY_KEYS - FEW_KEYS));
+    double pair = (t.many - t.few) / (double)(queries * (MANY_KEYS - FEW_KEYS));
     if (!(pair > 0)) /* a machine that is busy with other things */
-        pair = many / (double)(queries * MANY_KEYS);
-    double call = few - pair * (double)(queries * FEW_KEYS);
+        pair = t.many / (double)(queries * MANY_KEYS);
+    double call = above_zero(t.least - pair * FEW_KEYS);
+    double rest = above_zero(t.few - pair * (double)(queries * FEW_KEYS) - call);
     if (plan->flops == 0)
         plan->flops = plan_pair_flops(plan) / pair;
     if (!c->has_call)
-        plan->call = call > 0 ? call : 0;
+        plan->call = call;
+    if (!c->has_query)
+        plan->query = rest / (double)queries;
     if (!c->has_link)
-        plan->link = (double)p->kv_bytes / copy;
+        plan->link = (double)p->kv_bytes / t.copy;
     return ANL_OK;
 }
 

@@ -1,5 +1,5 @@
-/* tools/plan/measured.c: runs that were measured, beside the simulation of the same. A file has a JSON
- * object a line; docs/plan.md says which members. */
+/* tools/plan/measured.c: runs that were measured, beside the simulation of the same. A file holds JSON
+ * objects one behind the other; docs/plan.md says which members. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +9,13 @@
 #include "tools/plan/command.h"
 
 /* Where in the file, and what is sure to be the caller's fault. */
-static int bad_line(const struct plan_command *c, int line, const char *what)
+static int bad_run(const struct plan_command *c, int run, const char *what)
 {
-    cli_error("%s, line %d: %s", c->measured, line, what);
+    cli_error("%s, run %d: %s", c->measured, run, what);
     return CLI_BAD_FILE;
 }
 
-/* A whole number of the line in place of the option's; 0: it is there, and is none in the range. */
+/* A whole number of the run in place of the option's; 0: it is there, and is none in the range. */
 static int take(const cJSON *o, const char *name, double low, double high, int64_t *value)
 {
     const cJSON *n = cJSON_GetObjectItemCaseSensitive(o, name);
@@ -54,8 +54,8 @@ static int take_type(const cJSON *o, int *kv_bytes)
            strcmp(type->valuestring, "bf16") == 0;
 }
 
-/* The options with what the line says instead; NULL, or what is wrong. */
-static const char *take_line(const cJSON *o, struct plan *plan, double *seconds)
+/* The options with what the run says instead; NULL, or what is wrong. */
+static const char *take_run(const cJSON *o, struct plan *plan, double *seconds)
 {
     const cJSON *time = cJSON_GetObjectItemCaseSensitive(o, "seconds");
     const cJSON *causal = cJSON_GetObjectItemCaseSensitive(o, "causal");
@@ -109,17 +109,17 @@ static void tell(struct comparison *k, const struct plan *plan, double measured,
     cJSON_AddNumberToObject(o, "off_by", off / 100);
 }
 
-static int compare_line(struct comparison *k, const cJSON *o, int line)
+static int compare_run(struct comparison *k, const cJSON *o, int run)
 {
     struct plan_command *c = k->command;
     struct plan plan = c->plan;
     struct plan_result result;
     double seconds = 0;
-    const char *wrong = take_line(o, &plan, &seconds);
+    const char *wrong = take_run(o, &plan, &seconds);
     if (wrong != NULL)
-        return bad_line(c, line, wrong);
+        return bad_run(c, run, wrong);
     if (c->n_weights > 0 && c->n_weights != plan.devices && plan.devices != 1)
-        return bad_line(c, line, "--weights has another number of devices");
+        return bad_run(c, run, "--weights has another number of devices");
     if (c->n_weights != plan.devices)
         plan.weights = NULL;
     if (plan.hosts > plan.devices)
@@ -129,34 +129,23 @@ static int compare_line(struct comparison *k, const cJSON *o, int line)
     if (plan.flops == 0)
         plan.flops = k->flops[plan.causal];
     if (plan.flops == 0)
-        return bad_line(c, line, "no run on one device comes before it: give --flops or --device");
+        return bad_run(c, run, "no run on one device comes before it: give --flops or --device");
     int code = plan_simulate(&plan, &result);
     if (code == CLI_OK)
         tell(k, &plan, seconds, result.seconds);
     return code;
 }
 
-/* Ends the line, and returns where the next one begins. */
-static char *split(char *line)
+static int compare_text(struct comparison *k, const char *text)
 {
-    char *end = strchr(line, '\n');
-    if (end == NULL)
-        return NULL;
-    *end = 0;
-    return end[1] != 0 ? end + 1 : NULL;
-}
-
-static int compare_text(struct comparison *k, char *text)
-{
-    int code = CLI_OK, number = 1;
-    for (char *line = text, *next; line != NULL && code == CLI_OK; line = next, number++) {
-        next = split(line);
-        if (line[strspn(line, " \t\r")] == 0)
-            continue;
-        cJSON *o = cJSON_Parse(line);
-        code = cJSON_IsObject(o) ? compare_line(k, o, number)
-                                 : bad_line(k->command, number, "this is no JSON object");
+    int code = CLI_OK, run = 1;
+    for (text += strspn(text, " \t\r\n"); *text != 0 && code == CLI_OK; run++) {
+        const char *end = text;
+        cJSON *o = cJSON_ParseWithOpts(text, &end, 0);
+        code = cJSON_IsObject(o) ? compare_run(k, o, run)
+                                 : bad_run(k->command, run, "this is no JSON object");
         cJSON_Delete(o);
+        text = end + strspn(end, " \t\r\n");
     }
     return code;
 }

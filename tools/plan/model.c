@@ -169,6 +169,10 @@ static void fill(const struct plan *plan, struct sim_rank *ranks, double *pair_s
                                 .blocking = plan->blocking };
     sim->n_ranks = plan_cut(plan, ranks);
     sim->chunk = plan_chunk(plan, ranks, sim->n_ranks, &sim->slots);
+    sim->query_seconds = plan->query;
+    sim->batch = plan->batch > 0 ? plan->batch : PLAN_BATCH;
+    sim->batch = sim->batch > sim->slots / 2 ? sim->slots / 2 : sim->batch;
+    sim->batch = sim->batch > 0 ? sim->batch : 1;
     for (int d = 0; d < plan->devices; d++)
         pair_seconds[d] = weight(plan, d) > 0 ? plan_pair_flops(plan) / (plan->flops * weight(plan, d))
                                               : 0; /* it gets nothing */

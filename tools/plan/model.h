@@ -9,19 +9,22 @@
 #include "tools/plan/simulate.h"
 
 #define PLAN_MAX_DEVICES 1024
-#define PLAN_SLOTS 9 /* of a link: a piece in 8 chunks, and one more */
+#define PLAN_SLOTS 9  /* of a link: a piece in 8 chunks, and one more */
+#define PLAN_BATCH 16 /* chunks that one call meets, but no more than half of the slots */
 
 struct plan {
     int devices, hosts;     /* hosts <= devices; neighbours share one as far as that is even */
     const double *weights;  /* speeds beside each other: one for each device, or NULL: all alike */
     double flops;           /* a second, of a device of weight 1; an fma is two */
-    double call;            /* seconds that a call of attention costs beside its work */
+    double call;            /* seconds that a call of attention costs beside its work, */
+    double query;           /* and each of its queries */
     double link, host_link; /* bytes a second, each direction; 0: takes no time */
     double latency, host_latency; /* seconds for a chunk */
     double memory;                /* of a device, bytes; 0: not known */
     int64_t tokens, heads, kv_heads, dim;
     int kv_bytes; /* of an element of K or V; Q, O and the softmax state are f32 */
     int slots;
+    int batch; /* 0: PLAN_BATCH */
     int causal, blocking;
 };
 

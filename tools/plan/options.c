@@ -27,16 +27,18 @@ static const char help[] =
     "      --weights W,...   the devices' speeds beside each other; default: all alike\n"
     "  -f, --flops F         float operations a second of a device, an fma is two\n"
     "      --call S          seconds that a call of attention costs beside them; default 0\n"
+    "      --query S         seconds that each of its queries costs beside them; default 0\n"
+    "      --batch N         chunks that a call meets at most, no more than half of the slots; default 16\n"
     "      --link B          bytes a second between neighbours, in each direction\n"
     "      --latency S       seconds for a chunk beside them; default 0\n"
     "      --host-link B, --host-latency S   the same between hosts\n"
     "      --blocking        a device does not compute while it copies\n"
     "      --memory B        of a device\n"
-    "  -d, --device D        measures --flops, --call and --link here, if they are not given:\n"
+    "  -d, --device D        measures --flops, --call, --query and --link here, if they are not given:\n"
     "                        law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE\n"
-    "      --measured FILE   lines of JSON of runs: simulates each; exit code 1 if one is further off\n"
-    "      --within P        than P per cent; default 10. A run on one device sets --flops for those\n"
-    "                        after it, if it is not given.\n"
+    "      --measured FILE   runs that annulet ring --json wrote, one behind the other: simulates each;\n"
+    "      --within P        exit code 1 if one is off by more than P per cent; default 10. A run on one\n"
+    "                        device sets --flops for those after it, if it is not given.\n"
     "      --paper           the tables of the Ring Attention paper, beside the formulas\n"
     "      --json            as JSON\n"
     "  -h, --help            this text\n\n"
@@ -53,6 +55,8 @@ enum option_id {
     O_SLOTS,
     O_WEIGHTS,
     O_CALL,
+    O_QUERY,
+    O_BATCH,
     O_LINK,
     O_LATENCY,
     O_HOST_LINK,
@@ -177,6 +181,9 @@ static int parse_rate(struct plan_command *c, int o)
     case O_CALL:
         c->has_call = 1;
         return cli_parse_float("--call", optarg, 0, 1e3, &p->call);
+    case O_QUERY:
+        c->has_query = 1;
+        return cli_parse_float("--query", optarg, 0, 1e3, &p->query);
     case O_LINK:
         c->has_link = 1;
         return plan_number("--link", optarg, 0, 1, 1e18, &p->link);
@@ -212,6 +219,8 @@ static int parse_option(struct plan_command *c, int o)
         return cli_parse_int("--dim", optarg, 1, ANL_ATTN_MAX_D, &p->dim);
     case O_SLOTS:
         return parse_small("--slots", optarg, 2, 4096, &p->slots);
+    case O_BATCH:
+        return parse_small("--batch", optarg, 1, 4096, &p->batch);
     case O_TYPE:
         return parse_type(c, optarg);
     case O_WEIGHTS:
@@ -298,6 +307,8 @@ int plan_parse(struct plan_command *c, int argc, char **argv)
         { "weights", required_argument, NULL, O_WEIGHTS },
         { "flops", required_argument, NULL, 'f' },
         { "call", required_argument, NULL, O_CALL },
+        { "query", required_argument, NULL, O_QUERY },
+        { "batch", required_argument, NULL, O_BATCH },
         { "link", required_argument, NULL, O_LINK },
         { "latency", required_argument, NULL, O_LATENCY },
         { "host-link", required_argument, NULL, O_HOST_LINK },

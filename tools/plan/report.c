@@ -67,9 +67,9 @@ static void print_title(const struct plan_command *c)
     const struct plan *p = &c->plan;
     const char *type = types[c->type == ANL_F32 ? 0 : c->type == ANL_F16 ? 1 : 2];
     printf("attention %lld tokens, %lld heads, %lld key heads, D %lld, keys and values in %s%s\n"
-           "device    %.4g TFLOP/s, %.3g us a call\n",
+           "device    %.4g TFLOP/s, %.3g us a call and %.3g a query of it\n",
            (long long)p->tokens, (long long)p->heads, (long long)p->kv_heads, (long long)p->dim, type,
-           p->causal ? ", causal" : "", p->flops * 1e-12, p->call * 1e6);
+           p->causal ? ", causal" : "", p->flops * 1e-12, p->call * 1e6, p->query * 1e6);
     if (p->link > 0)
         printf("link      %.4g GB/s, %.3g us a chunk%s\n", p->link * 1e-9, p->latency * 1e6,
                p->blocking ? "; a device copies, and does not compute meanwhile" : "");
@@ -107,6 +107,7 @@ static cJSON *json_title(const struct plan *p)
     cJSON_AddBoolToObject(o, "causal", p->causal);
     cJSON_AddNumberToObject(o, "flops", p->flops);
     cJSON_AddNumberToObject(o, "call_seconds", p->call);
+    cJSON_AddNumberToObject(o, "query_seconds", p->query);
     cJSON_AddNumberToObject(o, "hosts", p->hosts);
     cJSON_AddNumberToObject(o, "link", p->link);
     cJSON_AddNumberToObject(o, "latency", p->latency);

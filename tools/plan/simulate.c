@@ -27,7 +27,8 @@ enum doing { IDLE = 0, COMPUTING, SENDING };
 struct device {
     int n_ranks, rank[2];
     enum doing doing;
-    int with; /* rank */
+    int with;       /* rank */
+    int64_t chunks; /* that it computes with */
     double idle_since;
     int waited; /* since its last step */
 };
@@ -122,12 +123,27 @@ static double own_pairs(const struct sim *s, const struct rank *r)
     return SIM_SPAN * SIM_SPAN * whole * (whole + 1) / 2 + rest * n;
 }
 
-static double pairs_of_step(struct sim *s, struct rank *r)
+/* Tokens of the chunks that the next call meets; *count becomes how many they are. From the first piece
+ * it is far to the last. */
+static int64_t meet(const struct sim *s, struct rank *r, int64_t *count)
 {
+    int64_t tokens = 0, most = smaller(s->p->batch, r->arrived - r->computed);
+    for (*count = 0; *count < most; ++*count) {
+        if (*count > 0 && r->to_meet.left == 0 && r->to_meet.piece == 0)
+            break;
+        tokens += next_chunk(s, &r->to_meet);
+    }
+    return tokens;
+}
+
+/* Of the next step, which takes *count chunks. */
+static double pairs_of_step(const struct sim *s, struct rank *r, int64_t *count)
+{
+    *count = 0;
     if (r->step == 0)
         return own_pairs(s, r);
     if (r->step <= r->n_in)
-        return (double)r->length * (double)next_chunk(s, &r->to_meet);
+        return (double)r->length * (double)meet(s, r, count);
     return (double)r->length * (double)r->length - own_pairs(s, r);
 }
 
@@ -171,12 +187,12 @@ static void compute(struct sim *s, int d, int with)
 {
     struct device *device = &s->device[d];
     struct rank *r = &s->rank[with];
-    double pairs = pairs_of_step(s, r);
-    double seconds = s->p->call_seconds + pairs * s->p->pair_seconds[d];
-    if (r->step > 0 && r->step <= r->n_in) {
-        s->out[d].chunks++;
-        s->out[d].early += !device->waited && device->idle_since == s->now;
-    }
+    double pairs = pairs_of_step(s, r, &device->chunks);
+    double seconds = s->p->call_seconds + (double)r->length * s->p->query_seconds +
+                     pairs * s->p->pair_seconds[d];
+    s->out[d].chunks += (uint64_t)device->chunks;
+    if (!device->waited && device->idle_since == s->now)
+        s->out[d].early += (uint64_t)device->chunks;
     r->left -= pairs;
     device->waited = 0;
     s->out[d].compute += seconds;
@@ -240,11 +256,11 @@ static void chunk_arrived(struct sim *s, int r)
     look(s, s->rank[r].device);
 }
 
-static void step_ended(struct sim *s, int r)
+static void step_ended(struct sim *s, int r, int64_t chunks)
 {
     struct rank *rank = &s->rank[r];
-    rank->computed += rank->step > 0 && rank->step <= rank->n_in;
-    rank->step++;
+    rank->computed += chunks;
+    rank->step += chunks > 0 ? chunks : 1;
     free_slots(s, r);
 }
 
@@ -256,7 +272,7 @@ static void device_ended(struct sim *s, int d)
     device->idle_since = s->now;
     s->out[d].finish = s->now;
     if (doing == COMPUTING)
-        step_ended(s, device->with);
+        step_ended(s, device->with, device->chunks);
     else
         chunk_arrived(s, after(s, device->with));
     look(s, d);

@@ -27,9 +27,11 @@ struct sim_params {
     const struct sim_rank *ranks; /* in the order of the sequence */
     int n_ranks, n_devices;
     const double *pair_seconds; /* of each device: a query with a key, all heads */
-    double call_seconds;        /* each call of attention */
-    int64_t chunk;              /* tokens, a multiple of SIM_SPAN */
-    int slots;                  /* of each link */
+    double call_seconds;        /* each call of attention, */
+    double query_seconds;       /* and each of its queries, however many keys it meets */
+    int batch; /* chunks that one call meets at most, of those that are there and lie side by side */
+    int64_t chunk; /* tokens, a multiple of SIM_SPAN */
+    int slots;     /* of each link */
     int causal;
     int blocking; /* the sending device copies and cannot compute meanwhile; else the link does it */
 };
@@ -53,7 +55,7 @@ enum sim_status {
 enum sim_status sim_run(const struct sim_params *params, struct sim_device *devices, double *seconds,
                         uint64_t *events);
 
-/* How many steps and transfers a run will have, before it is made. */
+/* How many steps and transfers a run will have, before it is made: at most, if batch is above 1. */
 double sim_size(const struct sim_params *params);
 
 #endif
