@@ -15,7 +15,9 @@ anl_status anl_cl_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pit
                         uint64_t rows, void *to)
 {
     struct anl_cl_device *d = anl_cl(buffer->device);
-    size_t from[3] = { (size_t)(offset % pitch), (size_t)(offset / pitch), 0 }, none[3] = { 0, 0, 0 };
+    const int tight = pitch == width || rows == 1;
+    size_t from[3] = { tight ? 0 : (size_t)(offset % pitch), tight ? 0 : (size_t)(offset / pitch), 0 };
+    size_t none[3] = { 0, 0, 0 };
     size_t region[3] = { (size_t)width, (size_t)rows, 1 };
     cl_mem mem = anl_cl_mem(buffer);
     anl_status s = beside(d);
@@ -23,7 +25,7 @@ anl_status anl_cl_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pit
 
     if (s)
         return s;
-    if (pitch == width || rows == 1)
+    if (tight)
         code = d->api.clEnqueueReadBuffer(d->beside, mem, CL_FALSE, (size_t)offset, (size_t)(width * rows), to,
                                           0, NULL, NULL);
     else

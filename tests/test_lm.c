@@ -94,7 +94,7 @@ static struct lm_model *load(const struct subject *s, struct anl_device *device)
 {
     struct gguf_error err = { "" };
     struct lm_model *model;
-    lm_good(lm_model_load(s->g, device, NULL, NULL, &model, &err), err);
+    lm_good(lm_model_load(s->g, &device, 1, NULL, NULL, &model, &err), err);
     return model;
 }
 

@@ -31,7 +31,7 @@ static struct lm_model *load(const struct gguf *g, struct anl_device *device)
 {
     struct gguf_error err = { "" };
     struct lm_model *model;
-    ck_assert_msg(lm_model_load(g, device, NULL, NULL, &model, &err) == LM_OK, "%s", err.message);
+    ck_assert_msg(lm_model_load(g, &device, 1, NULL, NULL, &model, &err) == LM_OK, "%s", err.message);
     return model;
 }
 
@@ -48,7 +48,7 @@ static void check_refused(const struct gguf *g, struct anl_device *device, const
 {
     struct gguf_error err = { "" };
     struct lm_model *model = (struct lm_model *)&err;
-    enum lm_status status = lm_model_load(g, device, NULL, NULL, &model, &err);
+    enum lm_status status = lm_model_load(g, &device, 1, NULL, NULL, &model, &err);
 
     ck_assert_msg(status == LM_BAD_FILE, "status %d, not a bad file: %s", status, says);
     ck_assert_ptr_null(model);
@@ -236,7 +236,7 @@ START_TEST(progress)
     struct lm_model *model;
     uint64_t seen[2] = { 0, 0 };
 
-    ck_assert_int_eq(lm_model_load(g, law, note_progress, seen, &model, &err), LM_OK);
+    ck_assert_int_eq(lm_model_load(g, &law, 1, note_progress, seen, &model, &err), LM_OK);
     ck_assert_uint_gt(seen[0], 0);
     ck_assert_uint_eq(seen[0], seen[1]);
     gguf_close(g);
@@ -281,7 +281,7 @@ static int try_to_run(const struct gguf *g, struct anl_device *device)
     struct lm_model *model = NULL;
     struct lm_session *session = NULL;
     float nll[5];
-    enum lm_status status = lm_model_load(g, device, NULL, NULL, &model, &err);
+    enum lm_status status = lm_model_load(g, &device, 1, NULL, NULL, &model, &err);
 
     if (!status)
         status = lm_session_new(model, 8, 0, &session, &err);

@@ -51,7 +51,7 @@ static void check_device(struct anl_device *device, const struct gguf *g, const 
     struct lm_model *model;
     float *whole;
 
-    ck_assert_int_eq(lm_model_load(g, device, NULL, NULL, &model, &err), LM_OK);
+    ck_assert_int_eq(lm_model_load(g, &device, 1, NULL, NULL, &model, &err), LM_OK);
     whole = hidden_states(model, ids, 0, TOKENS, 1);
     for (int i = 0; i < 3; i++)
         for (int k = 0; k < 3; k++) {

@@ -139,6 +139,23 @@ expect 2 "unknown device" bench peak --device gpu
 expect 3 "device 'cl:0.0'" bench peak --device cl:0.0
 expect 4 "no-such" bench lm-prefill --model "$folder/no-such.gguf"
 
+# the language model on several devices: the same numbers and text as on one, and lists that are none
+printf 'a cab, a bed, a face' >"$folder/text"
+for list in cpu:1 cpu:1,cpu:1 law,cpu:2,cpu:1; do
+    "$tool" score "$model" -f "$folder/text" -d "$list" >"$folder/out" 2>&1
+    grep -e nll -e hash "$folder/out" >"$folder/score.${#list}"
+    "$tool" run "$model" -f "$folder/text" -n 8 -d "$list" >"$folder/run.${#list}" 2>/dev/null
+    if [ ! -s "$folder/score.${#list}" ] ||
+        ! cmp -s "$folder/score.5" "$folder/score.${#list}" ||
+        ! cmp -s "$folder/run.5" "$folder/run.${#list}"; then
+        echo "score or run: other results on $list than on cpu:1"
+        failed=1
+    fi
+done
+expect 2 "device list 'cpu,,cpu'" score "$model" -f "$folder/text" -d cpu,,cpu
+expect 2 "device list 'cpu,'" run "$model" -p "a cab" -d cpu,
+expect 2 "unknown device 'gpu'" run "$model" -p "a cab" -d cpu:1,gpu
+
 # a device named cpu makes no OpenCL call: it does not even look for the library
 if command -v strace >/dev/null 2>&1 && strace -o "$folder/probe" true 2>/dev/null; then
     strace -f -o "$folder/trace" -e trace=openat,open "$tool" verify --quick -d cpu >/dev/null

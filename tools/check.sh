@@ -366,6 +366,7 @@ score_cpu()
 {
     score 2048 $hash_2048 --device cpu:1
     score 2048 $hash_2048
+    score 2048 $hash_2048 --device cpu:1,cpu:1
     if grep -q -w avx2 /proc/cpuinfo; then
         score 2048 $hash_2048 --isa avx2
     fi

@@ -54,6 +54,22 @@ int cli_find_cl(const char *spec, struct anl_cl_entry *entry);
 /* Stores the programs that a cl device built in the user's cache, and closes both. NULLs allowed. */
 void cli_close_device(const char *spec, struct anl_context *context, struct anl_device *device);
 
+#define CLI_DEVICES 64
+
+/* The devices of a list. */
+struct cli_devices {
+    int n;
+    char spec[CLI_DEVICES][64];
+    struct anl_context *context[CLI_DEVICES];
+    struct anl_device *device[CLI_DEVICES];
+};
+
+/* Opens each of `D,D,...` as cli_open_device_with() does; NULL is cpu. Also after a failure
+ * cli_close_devices() is due. */
+int cli_open_devices(const char *list, const struct cli_device_options *options,
+                     struct cli_devices *out);
+void cli_close_devices(struct cli_devices *devices);
+
 const char *cli_backend_name(anl_backend_kind backend);
 const char *cli_grade_name(anl_grade grade);
 

@@ -208,3 +208,33 @@ void cli_close_device(const char *spec, struct anl_context *context, struct anl_
     anl_device_destroy(device);
     anl_context_destroy(context);
 }
+
+int cli_open_devices(const char *list, const struct cli_device_options *options,
+                     struct cli_devices *out)
+{
+    const char *rest = list != NULL ? list : "cpu";
+    for (int more = 1; more;) {
+        size_t length = strcspn(rest, ",");
+        int i = out->n, code;
+        if (i == CLI_DEVICES || length >= sizeof *out->spec || (length == 0 && strchr(list, ','))) {
+            cli_error("device list '%s': give 1 to %d devices with one comma between two", list,
+                      CLI_DEVICES);
+            return CLI_USAGE;
+        }
+        memcpy(out->spec[i], rest, length);
+        code = cli_open_device_with(out->spec[i], options, &out->context[i], &out->device[i]);
+        if (code != CLI_OK)
+            return code;
+        out->n++;
+        more = rest[length] == ',';
+        rest += length + 1;
+    }
+    return CLI_OK;
+}
+
+void cli_close_devices(struct cli_devices *devices)
+{
+    for (int i = 0; i < devices->n; i++)
+        cli_close_device(devices->spec[i], devices->context[i], devices->device[i]);
+    devices->n = 0;
+}

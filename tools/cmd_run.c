@@ -22,7 +22,8 @@ static const char help[] =
     "      --top-p P      sample from the likeliest tokens that together reach P; default 1\n"
     "      --seed S       of the random choice; default 0\n"
     "      --chunk N      compute N tokens of the prompt at a time (changes no bit)\n"
-    "  -d, --device D     law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE; default cpu\n"
+    "  -d, --device D     law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE; default cpu; several with commas\n"
+    "                     between them share the text (changes no bit)\n"
     "      --isa ISA      cpu: generic, avx2, avx512 or neon\n"
     "      --json         as JSON, when all is done\n"
     "  -h, --help         this text\n";

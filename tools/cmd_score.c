@@ -18,7 +18,8 @@ static const char help[] =
     "  -f, --file TEXT  the text's file; - is standard input\n"
     "      --tokens N   only the first N tokens\n"
     "      --chunk N    compute N tokens at a time (changes no bit)\n"
-    "  -d, --device D   law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE; default cpu\n"
+    "  -d, --device D   law, cpu, cpu:THREADS or cl:PLATFORM.DEVICE; default cpu; several with commas\n"
+    "                   between them share the text (changes no bit)\n"
     "      --isa ISA    cpu: generic, avx2, avx512 or neon\n"
     "      --json       as JSON\n"
     "  -h, --help       this text\n";
@@ -135,8 +136,10 @@ static int evaluate(const struct lm_app *app, const struct score *s, const int32
     }
     cli_progress_end(&progress);
     if (!status) {
-        anl_device_get_memory(app->device, &memory);
-        r->peak_bytes = memory.peak;
+        for (int i = 0; i < app->devices.n; i++) {
+            anl_device_get_memory(app->devices.device[i], &memory);
+            r->peak_bytes += memory.peak;
+        }
         r->tokens = n;
         r->nll /= (double)(n - 1);
         r->hash = XXH3_64bits_digest(hash);

@@ -30,17 +30,18 @@ int lm_app_open(struct lm_app *app, const char *path, const char *device, const 
     enum lm_status status;
     int code;
 
-    *app = (struct lm_app){ .spec = device };
+    *app = (struct lm_app){ 0 };
     /* the file first: its faults are found without waking a device */
     if (gguf_open(path, &app->file, &err) != GGUF_OK || tok_new(app->file, &app->tok, &err) != 0) {
         cli_error("%s: %s", path, err.message);
         return CLI_BAD_FILE;
     }
-    code = cli_open_device_with(device, &options, &app->context, &app->device);
+    code = cli_open_devices(device, &options, &app->devices);
     if (code != CLI_OK)
         return code;
     cli_progress_begin(&progress, "load", 1);
-    status = lm_model_load(app->file, app->device, on_progress, &progress, &app->model, &err);
+    status = lm_model_load(app->file, app->devices.device, app->devices.n, on_progress, &progress,
+                           &app->model, &err);
     cli_progress_end(&progress);
     if (status)
         return lm_app_failed(status, &err);
@@ -56,7 +57,7 @@ int lm_app_open(struct lm_app *app, const char *path, const char *device, const 
 void lm_app_close(struct lm_app *app)
 {
     lm_model_free(app->model);
-    cli_close_device(app->spec, app->context, app->device);
+    cli_close_devices(&app->devices);
     tok_free(app->tok);
     gguf_close(app->file);
     *app = (struct lm_app){ 0 };

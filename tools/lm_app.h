@@ -1,5 +1,5 @@
-/* tools/lm_app.h: what `score` and `run` share: a model file, its tokenizer, a device and the model on
- * it, opened with messages and a progress bar. */
+/* tools/lm_app.h: what `score` and `run` share: a model file, its tokenizer, devices and the model on
+ * them, opened with messages and a progress bar. */
 #ifndef TOOLS_LM_APP_H
 #define TOOLS_LM_APP_H
 
@@ -8,15 +8,13 @@
 #include "tools/lm/tokenizer.h"
 
 struct lm_app {
-    const char *spec; /* of the device */
     struct gguf *file;
     struct tok *tok;
-    struct anl_context *context;
-    struct anl_device *device;
+    struct cli_devices devices;
     struct lm_model *model;
 };
 
-/* Opens all of it; device and isa may be NULL. Returns an exit code; on failure the reason is printed
+/* Opens all of it; device, a list, and isa may be NULL. Returns an exit code; on failure the reason is printed
  * and lm_app_close() may still be called. */
 int lm_app_open(struct lm_app *app, const char *path, const char *device, const char *isa);
 void lm_app_close(struct lm_app *app);

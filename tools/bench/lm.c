@@ -114,7 +114,7 @@ static int open_run(struct bench *b, struct lm_run *r, int64_t room)
     int code = lm_app_open(&r->app, b->model, b->spec, b->isa);
     if (code != CLI_OK)
         return code;
-    b->device = r->app.device;
+    b->device = r->app.devices.device[0];
     anl_device_get_info(b->device, &b->info);
     const struct lm_shape *s = lm_model_shape(r->app.model);
     if (b->tokens + room > s->context) {

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-static enum lm_status device_failed(struct lm_loader *l)
+static enum lm_status device_failed(struct lm_loader *l, struct anl_device *device)
 {
-    snprintf(l->err->message, sizeof l->err->message, "%s", anl_device_message(l->device));
+    snprintf(l->err->message, sizeof l->err->message, "%s", anl_device_message(device));
     return LM_DEVICE;
 }
 
@@ -49,9 +49,7 @@ static int make_room(struct lm_loader *l, uint64_t bytes)
     return 0;
 }
 
-/* The tensor's bytes into l->data, if it has exactly n rows of k. */
-static enum lm_status read_tensor(struct lm_loader *l, const char *name, int64_t n, int64_t k,
-                                  const struct gguf_tensor **tensor)
+enum lm_status lm_load_read(struct lm_loader *l, const char *name, int64_t n, int64_t k)
 {
     const struct gguf_tensor *t;
 
@@ -76,7 +74,7 @@ static enum lm_status read_tensor(struct lm_loader *l, const char *name, int64_t
     l->tensors++;
     if (l->progress)
         l->progress(l->user, l->done, l->total);
-    *tensor = t;
+    l->tensor = t;
     return LM_OK;
 }
 
@@ -97,34 +95,28 @@ static anl_dtype dtype_of(enum gguf_dtype d)
     return ANL_F32;
 }
 
-enum lm_status lm_load_weights(struct lm_loader *l, const char *name, int64_t n, int64_t k,
+enum lm_status lm_load_weights(struct lm_loader *l, struct anl_device *device,
                                struct anl_weights **out)
 {
-    const struct gguf_tensor *t = NULL;
-    enum lm_status s = read_tensor(l, name, n, k, &t);
-
-    if (!s) {
-        struct anl_weights_params p = { .size = sizeof p, .dtype = dtype_of(t->dtype), .n = n,
-                                        .k = k, .data = l->data };
-        if (anl_weights_create(l->device, &p, out))
-            s = device_failed(l);
-    }
-    return s;
+    const struct gguf_tensor *t = l->tensor;
+    const struct anl_weights_params p = { .size = sizeof p, .dtype = dtype_of(t->dtype),
+                                          .n = (int64_t)gguf_n_rows(t), .k = (int64_t)t->dim[0],
+                                          .data = l->data };
+    return anl_weights_create(device, &p, out) ? device_failed(l, device) : LM_OK;
 }
 
-enum lm_status lm_load_vector(struct lm_loader *l, const char *name, int64_t n,
+enum lm_status lm_load_vector(struct lm_loader *l, struct anl_device *device,
                               struct anl_buffer **out)
 {
-    const struct gguf_tensor *t = NULL;
-    enum lm_status s = read_tensor(l, name, 1, n, &t);
+    const struct gguf_tensor *t = l->tensor;
+    uint64_t bytes = t->dim[0] * sizeof(float);
 
-    if (!s && t->dtype != GGUF_F32) {
-        snprintf(l->err->message, sizeof l->err->message, "tensor %s is of type %s, not F32", name,
-                 gguf_dtype_name(t->dtype));
-        s = LM_BAD_FILE;
+    if (t->dtype != GGUF_F32) {
+        snprintf(l->err->message, sizeof l->err->message, "tensor %.*s is of type %s, not F32",
+                 (int)t->name_len, t->name, gguf_dtype_name(t->dtype));
+        return LM_BAD_FILE;
     }
-    if (!s && (anl_buffer_create(l->device, (uint64_t)n * sizeof(float), out) ||
-               anl_buffer_write(*out, 0, l->data, (uint64_t)n * sizeof(float))))
-        s = device_failed(l);
-    return s;
+    if (anl_buffer_create(device, bytes, out) || anl_buffer_write(*out, 0, l->data, bytes))
+        return device_failed(l, device);
+    return LM_OK;
 }

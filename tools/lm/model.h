@@ -1,8 +1,9 @@
 /*
- * A llama-architecture language model on annulet's public API: its weights on one device, and a
- * session: a KV cache and the tokens seen so far.
+ * A llama-architecture language model on annulet's public API: its weights on one device or on each of
+ * several, and a session: a KV cache and the tokens seen so far. On several devices the sequence and its
+ * cache are spread over them: sharded.c tells how.
  *
- * Chunking a prompt, or decoding it token by token, changes no bit of any hidden state.
+ * Chunking a prompt, or decoding it token by token, or the devices, change no bit of any hidden state.
  */
 #ifndef LM_MODEL_H
 #define LM_MODEL_H
@@ -29,20 +30,21 @@ struct lm_session;
 /* Called now and then while loading: done of total bytes. */
 typedef void (*lm_progress)(void *user, uint64_t done, uint64_t total);
 
-/* Reads and checks the hyperparameters, loads and packs the weights. The file may be closed
- * afterwards. The caller frees *out before the device. */
-enum lm_status lm_model_load(const struct gguf *g, struct anl_device *device, lm_progress progress,
-                             void *user, struct lm_model **out, struct gguf_error *err);
+/* Reads and checks the hyperparameters, loads and packs the weights for each of the devices, in the
+ * order of their ring. The file may be closed afterwards. The caller frees *out before the devices. */
+enum lm_status lm_model_load(const struct gguf *g, struct anl_device *const *devices, int n_devices,
+                             lm_progress progress, void *user, struct lm_model **out,
+                             struct gguf_error *err);
 void lm_model_free(struct lm_model *model); /* NULL is fine */
 
 const struct lm_shape *lm_model_shape(const struct lm_model *model);
 
-/* Bytes of packed weights that a token's logits are computed from: all, but an embedding beside which
+/* Bytes of packed weights, of one device, that a token's logits are computed from: all, but an embedding beside which
  * there is a head, since a token takes one row of it. */
 uint64_t lm_model_read_bytes(const struct lm_model *model);
 
-/* Room for capacity tokens; chunk (0: a default): how many tokens are computed at a time. The
- * caller frees *out before the model. */
+/* Room for capacity tokens; chunk (0: a default, on several devices all of them): how many tokens are
+ * computed at a time. The caller frees *out before the model. */
 enum lm_status lm_session_new(struct lm_model *model, int64_t capacity, int64_t chunk,
                               struct lm_session **out, struct gguf_error *err);
 void lm_session_free(struct lm_session *session);

@@ -1,4 +1,4 @@
-/* The inside of a model, for model.c and session.c. */
+/* The inside of a model, for those that compute with it. */
 #ifndef LM_MODEL_IMPL_H
 #define LM_MODEL_IMPL_H
 
@@ -9,12 +9,18 @@ struct lm_block {
     struct anl_weights *q, *k, *v, *o, *gate, *up, *down;
 };
 
-struct lm_model {
+/* The weights on one device. */
+struct lm_part {
     struct anl_device *device;
-    struct lm_shape shape;
     struct anl_weights *embedding, *head; /* head NULL: the embedding serves */
     struct anl_buffer *norm;
     struct lm_block *block; /* shape.blocks of them */
+};
+
+struct lm_model {
+    struct lm_shape shape;
+    struct lm_part *part; /* n of them, one for each device */
+    int n;
     uint64_t read_bytes;
 };
 
