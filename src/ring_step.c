@@ -37,16 +37,22 @@ static anl_status take_head(const struct anl_tensor *t, uint64_t at, int64_t row
     uint64_t size = t->dtype == ANL_F32 ? 4 : 2, width = (uint64_t)t->dim[3] * size;
     uint64_t pitch = (uint64_t)t->stride[2] * size;
     const struct anl_backend *be = t->buffer->device->backend;
+    anl_status s = ANL_OK;
 
-    if (!t->buffer->host)
+    if (!t->buffer->host && pitch >= width)
         return be->fetch(t->buffer, at, pitch, width, (uint64_t)rows, to);
     if (pitch == width) {
         memcpy(to, (char *)t->buffer->host + at, (size_t)(width * (uint64_t)rows));
         return ANL_OK;
     }
-    for (int64_t i = 0; i < rows; i++, at += pitch, to += width)
-        memcpy(to, (char *)t->buffer->host + at, (size_t)width);
-    return ANL_OK;
+    /* rows of a view may overlap, or be one and the same: by rectangles they would not */
+    for (int64_t i = 0; !s && i < rows; i++, at += pitch, to += width) {
+        if (t->buffer->host)
+            memcpy(to, (char *)t->buffer->host + at, (size_t)width);
+        else
+            s = be->fetch(t->buffer, at, width, width, 1, to);
+    }
+    return s;
 }
 
 /* Rows [row, row + n) of every head, in order, to memory. */
