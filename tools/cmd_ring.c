@@ -160,13 +160,13 @@ static int print_table(const struct rig *rig, const struct rig_round *r, uint64_
 {
     printf("%-16s %9s %9s %9s %8s %8s %8s %7s %9s %9s %11s %10s\n", "device", "tokens", "total ms", "compute",
            "send", "take", "wait", "ring", "in MiB", "out MiB", "early", "peak MiB");
-    for (int i = 0; i < rig->n; i++) {
+    for (int i = 0; i < rig->devices.n; i++) {
         const struct anl_ring_account *a = &r->account[i];
         struct anl_memory m;
         char early[32];
-        anl_device_get_memory(rig->device[i], &m);
+        anl_device_get_memory(rig->devices.device[i], &m);
         snprintf(early, sizeof early, "%llu/%llu", (unsigned long long)a->early, (unsigned long long)a->chunks);
-        printf("%-16s %9lld %9.2f %9.2f %8.2f %8.2f %8.2f %7.3f %9.1f %9.1f %11s %10.1f\n", rig->spec[i],
+        printf("%-16s %9lld %9.2f %9.2f %8.2f %8.2f %8.2f %7.3f %9.1f %9.1f %11s %10.1f\n", rig->devices.spec[i],
                (long long)tokens_of(rig, i), a->total * 1e3, a->compute * 1e3, a->send * 1e3, a->take * 1e3,
                a->wait * 1e3, rest(a) * 1e3, (double)a->bytes_in / 1048576, (double)a->bytes_out / 1048576,
                early, (double)m.peak / 1048576);
@@ -186,12 +186,12 @@ static int print_json(const struct rig *rig, const struct rig_round *r, uint64_t
     cJSON_AddNumberToObject(root, "flop_per_second", rig_flop(rig) / r->seconds);
     cJSON_AddStringToObject(root, "hash", text);
     devices = cJSON_AddArrayToObject(root, "devices");
-    for (int i = 0; i < rig->n; i++) {
+    for (int i = 0; i < rig->devices.n; i++) {
         const struct anl_ring_account *a = &r->account[i];
         struct anl_memory m;
         cJSON *o = cJSON_CreateObject();
-        anl_device_get_memory(rig->device[i], &m);
-        cJSON_AddStringToObject(o, "device", rig->spec[i]);
+        anl_device_get_memory(rig->devices.device[i], &m);
+        cJSON_AddStringToObject(o, "device", rig->devices.spec[i]);
         cJSON_AddNumberToObject(o, "tokens", (double)tokens_of(rig, i));
         cJSON_AddNumberToObject(o, "total", a->total);
         cJSON_AddNumberToObject(o, "compute", a->compute);
@@ -238,7 +238,7 @@ int cmd_ring(int argc, char **argv)
     }
     if (code != CLI_OK || (code = rig_open(rig, o.devices)) != CLI_OK)
         goto done;
-    if (o.weights && (code = parse_weights(o.weights, rig->n, weights)) != CLI_OK)
+    if (o.weights && (code = parse_weights(o.weights, rig->devices.n, weights)) != CLI_OK)
         goto done;
     if (o.trace)
         steps = gen_alloc(MAX_STEPS, sizeof *steps);

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
@@ -12,30 +11,19 @@
 
 int rig_open(struct rig *rig, const char *devices)
 {
-    while (*devices) {
-        size_t length = strcspn(devices, ",");
-        int code;
-        if (rig->n == RIG_DEVICES || length == 0 || length >= sizeof *rig->spec) {
-            cli_error("'%s': give 1 to %d devices with a comma between them", devices, RIG_DEVICES);
-            return CLI_USAGE;
-        }
-        memcpy(rig->spec[rig->n], devices, length);
-        code = cli_open_device(rig->spec[rig->n], &rig->context[rig->n], &rig->device[rig->n]);
-        if (code != CLI_OK)
-            return code;
-        rig->n++;
-        devices += length + (devices[length] == ',');
-    }
-    if (rig->n > 0 && anl_context_create(NULL, &rig->ring_context) == ANL_OK)
+    int code = cli_open_devices(devices, NULL, &rig->devices);
+    if (code != CLI_OK)
+        return code;
+    if (anl_context_create(NULL, &rig->ring_context) == ANL_OK)
         return CLI_OK;
-    cli_error("no devices, or out of memory");
+    cli_error("ring: out of memory");
     return CLI_USAGE;
 }
 
 static int open_ring(struct rig *rig, const double *weights, int slots, int chunk_spans)
 {
     char error[256] = "";
-    const struct anl_ring_params p = { .size = sizeof p, .devices = rig->device, .n_devices = rig->n,
+    const struct anl_ring_params p = { .size = sizeof p, .devices = rig->devices.device, .n_devices = rig->devices.n,
                                        .weights = weights, .slots = slots, .chunk_spans = chunk_spans,
                                        .error = error, .error_size = sizeof error };
     anl_status status = anl_ring_create(rig->ring_context, &p, &rig->ring);
@@ -80,7 +68,7 @@ static int place_piece(struct rig *rig, int i)
 {
     const struct anl_ring_piece *p = &rig->piece[i];
     struct anl_ring_shard *s = &rig->shard[i];
-    struct anl_device *d = rig->device[p->device];
+    struct anl_device *d = rig->devices.device[p->device];
     const struct rig_shape *shape = &rig->shape;
     int code;
     if (p->length == 0)
@@ -117,7 +105,7 @@ int rig_run(struct rig *rig, struct rig_round *round, struct anl_ring_step *step
     };
     anl_status status = anl_ring_attn(rig->ring, &p);
     round->seconds = 0;
-    for (int i = 0; i < rig->n; i++)
+    for (int i = 0; i < rig->devices.n; i++)
         if (round->account[i].total > round->seconds)
             round->seconds = round->account[i].total;
     if (status == ANL_OK)
@@ -140,7 +128,7 @@ int rig_hash(struct rig *rig, uint64_t *hash)
             XXH3_64bits_update(state, rows, bytes);
             free(rows);
             if (s)
-                failed(rig->device[rig->piece[i].device], s);
+                failed(rig->devices.device[rig->piece[i].device], s);
         }
     *hash = XXH3_64bits_digest(state);
     XXH3_freeState(state);
@@ -159,8 +147,7 @@ void rig_close(struct rig *rig)
     anl_ring_destroy(rig->ring);
     for (int i = 0; i < rig->n_buffers; i++)
         anl_buffer_destroy(rig->buffer[i]);
-    for (int i = 0; i < rig->n; i++)
-        cli_close_device(rig->spec[i], rig->context[i], rig->device[i]);
+    cli_close_devices(&rig->devices);
     anl_context_destroy(rig->ring_context);
 }
 
@@ -173,9 +160,9 @@ int rig_trace(const struct rig *rig, const char *path, const struct anl_ring_ste
         return CLI_BAD_FILE;
     }
     fputs("{\"traceEvents\":[\n", f);
-    for (int i = 0; i < rig->n; i++)
+    for (int i = 0; i < rig->devices.n; i++)
         fprintf(f, "{\"name\":\"thread_name\",\"ph\":\"M\",\"pid\":0,\"tid\":%d,\"args\":{\"name\":\"%d %s\"}},\n", i,
-                i, rig->spec[i]);
+                i, rig->devices.spec[i]);
     for (size_t i = 0; i < n; i++) {
         const struct anl_ring_step *s = &steps[i];
         fprintf(f,

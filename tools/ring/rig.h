@@ -4,7 +4,7 @@
 
 #include "tools/cli.h"
 
-#define RIG_DEVICES 64
+#define RIG_DEVICES CLI_DEVICES
 
 struct rig_shape {
     int64_t tokens, heads, kv_heads, dim;
@@ -14,10 +14,8 @@ struct rig_shape {
 
 struct rig {
     struct rig_shape shape;
-    int n; /* devices */
-    char spec[RIG_DEVICES][48];
-    struct anl_context *context[RIG_DEVICES], *ring_context;
-    struct anl_device *device[RIG_DEVICES];
+    struct cli_devices devices;
+    struct anl_context *ring_context;
     struct anl_ring *ring;
     struct anl_ring_piece piece[2 * RIG_DEVICES];
     struct anl_ring_shard shard[2 * RIG_DEVICES];
