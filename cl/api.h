@@ -12,7 +12,7 @@
 /* clang-format off */
 #define ANL_CL_FUNCTIONS(X) \
     X(clGetPlatformIDs) X(clGetPlatformInfo) X(clGetDeviceIDs) X(clGetDeviceInfo) \
-    X(clCreateContext) X(clRetainContext) X(clReleaseContext) \
+    X(clCreateContext) X(clGetContextInfo) X(clRetainContext) X(clReleaseContext) \
     X(clCreateCommandQueue) X(clRetainCommandQueue) X(clReleaseCommandQueue) \
     X(clCreateBuffer) X(clRetainMemObject) X(clReleaseMemObject) \
     X(clEnqueueReadBuffer) X(clEnqueueReadBufferRect) X(clEnqueueWriteBuffer) \

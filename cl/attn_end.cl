@@ -15,8 +15,6 @@ static inline void put(float2 ml, float x, long b, long h, long i, int col, __gl
                        long4 lv, __global float *o, long4 ov, int flags)
 {
     const int empty = ml.y == 0.0f;
-    if (flags & 1)
-        store1(out, view_at(outv, b, h, i) + col, out_type, empty ? 0.0f : x * law_recip(ml.y));
     if (flags & 2) {
         store1(o, view_at(ov, b, h, i) + col, 0, empty ? 0.0f : x);
         if (col == 0) {
@@ -24,6 +22,8 @@ static inline void put(float2 ml, float x, long b, long h, long i, int col, __gl
             store1(l, view_at(lv, b, h, i), 0, ml.y);
         }
     }
+    if (flags & 1) /* last: out may be o */
+        store1(out, view_at(outv, b, h, i) + col, out_type, empty ? 0.0f : x * law_recip(ml.y));
 }
 
 /* The running states of head_rows rows a head: row r is query i0 + r, if there is one, and has the

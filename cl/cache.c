@@ -11,7 +11,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "cl/cl.h"
+#include "cl/list.h"
 
 struct head {
     char magic[8];
@@ -135,25 +135,56 @@ static int is_built(const struct anl_cl_device *d, uint64_t key)
     return 0;
 }
 
-static anl_status put_program(struct anl_cl_device *d, const struct anl_cl_program *p, struct writer *w)
+/* The binaries of a program are those of all its context's devices, though it was built for one: *which. */
+static anl_status binary_sizes(struct anl_cl_device *d, const struct anl_cl_program *p, size_t *sizes,
+                               size_t *n, size_t *which)
 {
-    struct entry e = { p->key, 0 };
-    size_t size = 0;
-    unsigned char *binary;
-    cl_int code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, sizeof size, &size, NULL);
+    cl_device_id ids[ANL_CL_MAX_LIST + 1];
+    size_t bytes = 0;
+    cl_int code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_DEVICES, sizeof ids, ids, &bytes);
+
+    if (!code)
+        code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARY_SIZES, (ANL_CL_MAX_LIST + 1) * sizeof *sizes,
+                                       sizes, NULL);
     if (code)
         return anl_cl_fail(d, "clGetProgramInfo", code);
-    e.size = size;
-    binary = anl_context_alloc(d->base.context, size ? size : 1, 64);
-    if (!binary)
-        return anl_fail(&d->base, ANL_E_MEMORY, "a program's binary: out of memory");
-    code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARIES, sizeof binary, &binary, NULL);
-    if (!code) {
-        put(w, &e, sizeof e);
-        put(w, binary, size);
+    *n = bytes / sizeof *ids;
+    for (*which = 0; *which < *n; ++*which)
+        if (ids[*which] == d->id)
+            return ANL_OK;
+    return anl_fail(&d->base, ANL_E_DEVICE, "clGetProgramInfo: a program is not for its own device");
+}
+
+static anl_status put_program(struct anl_cl_device *d, const struct anl_cl_program *p, struct writer *w)
+{
+    unsigned char *binaries[ANL_CL_MAX_LIST + 1] = { NULL };
+    struct entry e = { p->key, 0 };
+    size_t sizes[ANL_CL_MAX_LIST + 1] = { 0 }, n = 0, which = 0;
+    anl_status s = binary_sizes(d, p, sizes, &n, &which);
+    cl_int code;
+
+    if (s)
+        return s;
+    /* all have room, though a driver may pass over those that are NULL */
+    for (size_t i = 0; i < n; i++) {
+        binaries[i] = anl_context_alloc(d->base.context, sizes[i] ? sizes[i] : 1, 64);
+        if (!binaries[i]) {
+            s = anl_fail(&d->base, ANL_E_MEMORY, "a program's binary: out of memory");
+            goto done;
+        }
     }
-    anl_context_free(d->base.context, binary);
-    return code ? anl_cl_fail(d, "clGetProgramInfo", code) : ANL_OK;
+    code = d->api.clGetProgramInfo(p->handle, CL_PROGRAM_BINARIES, n * sizeof *binaries, binaries, NULL);
+    if (code) {
+        s = anl_cl_fail(d, "clGetProgramInfo", code);
+        goto done;
+    }
+    e.size = sizes[which];
+    put(w, &e, sizeof e);
+    put(w, binaries[which], sizes[which]);
+done:
+    for (size_t i = 0; i < n; i++)
+        anl_context_free(d->base.context, binaries[i]);
+    return s;
 }
 
 anl_status anl_cl_cache_get(struct anl_device *device, void *data, size_t capacity, size_t *needed)

@@ -20,43 +20,6 @@ static anl_status device_finish(struct anl_device *device)
     return anl_cl_tell_late(d);
 }
 
-/* Finds the device that params name, and makes (or retains) context and queue. Returns NULL, or
- * why not. */
-static const char *open_handles(struct anl_cl_device *d, const struct anl_cl_params *p,
-                                anl_status *status, cl_int *code)
-{
-    cl_platform_id platforms[ANL_CL_MAX_LIST];
-    cl_device_id devices[ANL_CL_MAX_LIST];
-    int n;
-
-    if (p->cl_context) {
-        d->id = p->cl_device;
-        *code = d->api.clRetainContext(p->cl_context);
-        if (*code)
-            return "clRetainContext";
-        d->context = p->cl_context;
-        *code = d->api.clRetainCommandQueue(p->cl_queue);
-        if (*code)
-            return "clRetainCommandQueue";
-        d->queue = p->cl_queue;
-        return NULL;
-    }
-    *status = ANL_E_NO_DEVICE;
-    *code = anl_cl_platforms(&d->api, platforms, &n);
-    if (p->platform < 0 || p->platform >= n)
-        return "no such OpenCL platform";
-    n = anl_cl_devices(&d->api, platforms[p->platform], devices);
-    if (p->device < 0 || p->device >= n)
-        return "no such OpenCL device";
-    *status = ANL_E_DEVICE;
-    d->id = devices[p->device];
-    d->context = d->api.clCreateContext(NULL, 1, &d->id, NULL, NULL, code);
-    if (!d->context)
-        return "clCreateContext";
-    d->queue = d->api.clCreateCommandQueue(d->context, d->id, 0, code);
-    return d->queue ? NULL : "clCreateCommandQueue";
-}
-
 static uint64_t get_number(struct anl_cl_device *d, cl_device_info what, size_t size)
 {
     cl_ulong wide = 0;
@@ -139,7 +102,7 @@ static const char *too_small(const struct anl_cl_device *d)
 static anl_status check_params(struct anl_context *context, const struct anl_cl_params *p,
                                struct anl_device **out)
 {
-    int given = p ? !!p->cl_context + !!p->cl_device + !!p->cl_queue : 0;
+    int given = p ? !!p->cl_context + !!p->cl_device + !!p->cl_queue : 0, beside;
 
     if (!out)
         return ANL_E_ARGUMENT;
@@ -152,6 +115,16 @@ static anl_status check_params(struct anl_context *context, const struct anl_cl_
                               "anl_device_create_cl: %d of cl_context, cl_device and cl_queue given, "
                               "shape %d, worst_grade %d",
                               given, (int)p->shape, (int)p->worst_grade);
+        return ANL_E_ARGUMENT;
+    }
+    beside = p->n_beside != 0;
+    if (p->n_beside < 0 || p->n_beside > ANL_CL_MAX_LIST || (beside && !p->beside) ||
+        (given != 0) + beside + (p->share != NULL) > 1 ||
+        (p->share && p->share->backend != &anl_cl_backend)) {
+        anl_constructor_error(context, p->error, p->error_size,
+                              "anl_device_create_cl: n_beside is %d with beside %p; share, an OpenCL device "
+                              "or NULL, is %p; and of these two and cl_context one is allowed",
+                              p->n_beside, (const void *)p->beside, (void *)p->share);
         return ANL_E_ARGUMENT;
     }
     return ANL_OK;
@@ -170,7 +143,7 @@ static anl_status set_up(struct anl_cl_device *d, const struct anl_cl_params *p)
         anl_constructor_error(context, p->error, p->error_size, "%s", text);
         return ANL_E_NO_DEVICE;
     }
-    why = open_handles(d, p, &s, &code);
+    why = anl_cl_open_handles(d, p, &s, &code);
     if (why) {
         anl_constructor_error(context, p->error, p->error_size, "%s: %s (%d)", why,
                               code ? anl_cl_error_name(code) : "not in the list", (int)code);

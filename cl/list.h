@@ -1,10 +1,14 @@
-/* cl/list.h: platforms and devices by index, shared by the list and the constructor. */
+/* cl/list.h: platforms and devices by index, and what the constructor makes of one. */
 #ifndef ANL_CL_LIST_H
 #define ANL_CL_LIST_H
 
 #include "cl/cl.h"
 
 #define ANL_CL_MAX_LIST 64 /* platforms, and devices of a platform */
+
+/* cl/handles.c: the device that params name, its context and queue. Returns NULL, or why not. */
+const char *anl_cl_open_handles(struct anl_cl_device *d, const struct anl_cl_params *params,
+                                anl_status *status, cl_int *code);
 
 /* out holds ANL_CL_MAX_LIST. */
 cl_int anl_cl_platforms(const struct anl_cl_api *api, cl_platform_id *out, int *count);

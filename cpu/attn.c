@@ -325,7 +325,13 @@ void anl_cpu_attn_store(const struct job *j, const struct tile *t, int64_t r, co
     int64_t h = t->hkv * j->group + r / t->n, i = t->i0 + r % t->n;
     float f = s->empty[r] ? 0 : k->recip(s->l[r]);
 
-    if (p->out.buffer && p->out.dtype == ANL_F32) {
+    if (p->m.buffer) {
+        k->scale_store(&s->m[r], 1, (float *)anl_host_ptr(&p->m) + offset_of(&p->m, t->b, h, i), 1);
+        k->scale_store(&s->l[r], 1, (float *)anl_host_ptr(&p->l) + offset_of(&p->l, t->b, h, i), 1);
+        k->scale_store(o, 1, (float *)anl_host_ptr(&p->o) + offset_of(&p->o, t->b, h, i),
+                       (int)j->dv);
+    }
+    if (p->out.buffer && p->out.dtype == ANL_F32) { /* last: out may be o */
         k->scale_store(o, f, (float *)anl_host_ptr(&p->out) + offset_of(&p->out, t->b, h, i),
                        (int)j->dv);
     } else if (p->out.buffer) {
@@ -333,12 +339,6 @@ void anl_cpu_attn_store(const struct job *j, const struct tile *t, int64_t r, co
         k->narrow(p->out.dtype, narrowed,
                   (uint16_t *)anl_host_ptr(&p->out) + offset_of(&p->out, t->b, h, i), j->dv);
     }
-    if (!p->m.buffer)
-        return;
-    k->scale_store(&s->m[r], 1, (float *)anl_host_ptr(&p->m) + offset_of(&p->m, t->b, h, i), 1);
-    k->scale_store(&s->l[r], 1, (float *)anl_host_ptr(&p->l) + offset_of(&p->l, t->b, h, i), 1);
-    k->scale_store(o, 1, (float *)anl_host_ptr(&p->o) + offset_of(&p->o, t->b, h, i),
-                   (int)j->dv);
 }
 
 /* Whether the tile visits span g, which the pieces hold. */

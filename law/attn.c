@@ -165,14 +165,14 @@ static void store(const struct anl_attn_params *p, int64_t b, int64_t h, int64_t
 {
     float r = s->empty ? 0 : law_recip(s->l);
 
-    for (int64_t d = 0; p->out.buffer && d < dv; d++)
+    if (p->m.buffer) {
+        law_store(&p->m, at(&p->m, b, h, i), s->empty ? -INFINITY : s->m);
+        law_store(&p->l, at(&p->l, b, h, i), s->l);
+        for (int64_t d = 0; d < dv; d++)
+            law_store(&p->o, at(&p->o, b, h, i) + d, s->o[d]);
+    }
+    for (int64_t d = 0; p->out.buffer && d < dv; d++) /* last: out may be o */
         law_store(&p->out, at(&p->out, b, h, i) + d, s->empty ? 0 : s->o[d] * r);
-    if (!p->m.buffer)
-        return;
-    law_store(&p->m, at(&p->m, b, h, i), s->empty ? -INFINITY : s->m);
-    law_store(&p->l, at(&p->l, b, h, i), s->l);
-    for (int64_t d = 0; d < dv; d++)
-        law_store(&p->o, at(&p->o, b, h, i) + d, s->o[d]);
 }
 
 __attribute__((noinline)) static void run_all(const struct anl_attn_params *p)

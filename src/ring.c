@@ -182,8 +182,10 @@ anl_status anl_ring_each(struct anl_ring *ring,
 
 anl_status anl_ring_plan(struct anl_ring *ring, int64_t tokens, int causal, struct anl_ring_piece *pieces)
 {
-    anl_status s = enter(ring, "anl_ring_plan");
+    anl_status s = ring && ring->pid == (long)getpid() ? anl_ring_calibrate(ring) : ANL_OK;
 
+    if (!s)
+        s = enter(ring, "anl_ring_plan");
     if (s)
         return s;
     if (tokens < 0 || tokens > INT64_C(1) << 40 || !pieces)
@@ -248,6 +250,7 @@ static anl_status make(struct anl_ring *ring, const struct anl_ring_params *p)
     if (!ring->weights || !ring->workers || !ring->links || !ring->states || !ring->job.rank)
         return ANL_E_MEMORY;
     ring->n = p->n_devices;
+    ring->weighed = p->weights != NULL;
     for (int i = 0; i < ring->n; i++) {
         ring->weights[i] = p->weights ? p->weights[i] : 1;
         ring->workers[i].ring = ring;
@@ -255,6 +258,16 @@ static anl_status make(struct anl_ring *ring, const struct anl_ring_params *p)
         ring->workers[i].index = i;
     }
     return anl_ring_start(ring);
+}
+
+static unsigned pick_slots(const struct anl_ring_params *p)
+{
+    unsigned slots = p->slots ? (unsigned)p->slots : RING_SLOTS;
+
+    for (int i = 0; !p->slots && i < p->n_devices; i++)
+        if (p->devices[i]->backend->mark)
+            slots = RING_SLOTS_QUEUED;
+    return slots;
 }
 
 anl_status anl_ring_create(struct anl_context *context, const struct anl_ring_params *params,
@@ -280,7 +293,7 @@ anl_status anl_ring_create(struct anl_context *context, const struct anl_ring_pa
     ring->context = context;
     ring->transport = &anl_ring_local;
     ring->pid = (long)getpid();
-    ring->slots = params->slots ? (unsigned)params->slots : RING_SLOTS;
+    ring->slots = pick_slots(params);
     ring->chunk_spans = params->chunk_spans;
     pthread_mutex_init(&ring->lock, NULL);
     pthread_cond_init(&ring->done, NULL);

@@ -8,7 +8,10 @@
 #include "src/internal.h"
 
 #define RING_SPAN 512
-#define RING_SLOTS 9   /* of a link, unless the caller says */
+/* Slots of a link, unless the caller says: each call of attention has its own cost on a device that queues
+ * its operations, so that there chunks are larger. */
+#define RING_SLOTS 9
+#define RING_SLOTS_QUEUED 4
 #define RING_FLIGHTS 2 /* steps that a device which queues its operations has at a time */
 
 /* A link takes chunks from a rank to the next one, in order. One implementation is here (ring_local.c); the
@@ -92,6 +95,12 @@ struct anl_ring_flight {
     struct anl_ring_step step;
 };
 
+/* Of src/ring_calibrate.c. */
+struct anl_ring_trial {
+    int size;
+    double rate; /* pairs of query and key a second */
+};
+
 struct anl_ring_worker {
     struct anl_ring *ring;
     struct anl_device *device;
@@ -109,6 +118,7 @@ struct anl_ring_worker {
     struct anl_ring_flight flight[RING_FLIGHTS];
     unsigned first, flying;
     double landed;
+    struct anl_ring_trial trial;
 };
 
 struct anl_ring {
@@ -119,6 +129,7 @@ struct anl_ring {
     unsigned slots;
     int64_t chunk_spans;
     double *weights;
+    int weighed; /* the weights are the caller's, or measured */
     struct anl_ring_worker *workers;
     int started; /* of their threads */
     struct anl_ring_link *links;  /* 2n: number i goes to rank i */
@@ -143,6 +154,9 @@ double anl_ring_now(void);
 /* src/ring_check.c: whether the call is right; fills in what it says of the job. */
 anl_status anl_ring_check(struct anl_ring *ring, const struct anl_ring_attn_params *params,
                           struct anl_ring_job *job);
+
+/* src/ring_calibrate.c: the weights, unless the caller gave them. Not during a call. */
+anl_status anl_ring_calibrate(struct anl_ring *ring);
 
 /* src/ring_plan.c */
 void anl_ring_cut(const struct anl_ring *ring, int64_t tokens, int causal,

@@ -2,6 +2,7 @@
 #include <assert.h>
 
 #include "src/ring.h"
+#include "src/ring_cut.h"
 
 int anl_ring_pieces(const struct anl_ring *ring, int causal)
 {
@@ -13,33 +14,16 @@ int anl_ring_device(const struct anl_ring *ring, int piece, int causal)
     return causal && piece >= ring->n ? 2 * ring->n - 1 - piece : piece;
 }
 
-/* Spans of devices 0 to i: their part of the weights, to the nearest. */
-static int64_t up_to(const struct anl_ring *ring, int i, int64_t spans)
-{
-    double sum = 0, all = 0;
-
-    for (int k = 0; k < ring->n; k++) {
-        all += ring->weights[k];
-        sum += k <= i ? ring->weights[k] : 0;
-    }
-    return i + 1 == ring->n ? spans : (int64_t)((double)spans * (sum / all) + 0.5);
-}
-
-/* Causal, the piece that lies s spans into the sequence and is w long costs w s + w^2 / 2; a device's
- * two, as far from the beginning as from the end, cost w times the sequence: so equal parts are equal
- * work, and an odd span goes to the low piece of every second device. */
 void anl_ring_cut(const struct anl_ring *ring, int64_t tokens, int causal, struct anl_ring_piece *pieces)
 {
-    int64_t spans = (tokens + RING_SPAN - 1) / RING_SPAN, at = 0, before = 0;
+    int64_t width[ANL_RING_MAX_DEVICES], at = 0;
     int n = anl_ring_pieces(ring, causal);
 
+    ring_share_spans(ring->weights, ring->n, (tokens + RING_SPAN - 1) / RING_SPAN, width);
     for (int i = 0; i < ring->n; i++) {
-        int64_t end = up_to(ring, i, spans), width = end - before;
-        int64_t low = !causal ? width : ring->n > 1 ? (width + (i & 1)) / 2 : 0;
-        pieces[i].length = low;
+        pieces[i].length = causal ? ring_low_piece(ring->n, i, width[i]) : width[i];
         if (causal)
-            pieces[n - 1 - i].length = width - low;
-        before = end;
+            pieces[n - 1 - i].length = width[i] - pieces[i].length;
     }
     for (int i = 0; i < n; i++) {
         int64_t end = at + pieces[i].length * RING_SPAN;

@@ -151,14 +151,17 @@ static anl_status link_to(struct anl_ring *ring, int rank)
     return s;
 }
 
-/* Where a rank keeps its running state: the caller's views, or the ring's own. */
+/* Where a rank keeps its running state: the caller's views; or in the ring's memory, but for o if out can
+ * hold it. */
 static anl_status state_of(struct anl_ring *ring, int rank)
 {
     struct anl_ring_job *job = &ring->job;
     struct anl_ring_rank *r = &job->rank[rank];
     struct anl_buffer **b = &ring->states[rank];
     int64_t rows = job->b * job->h * r->queries;
-    uint64_t part = pad((uint64_t)rows * 4), bytes = pad((uint64_t)(rows * job->dv) * 4) + 2 * part;
+    int in_out = r->shard->out.buffer && r->shard->out.dtype == ANL_F32;
+    uint64_t part = pad((uint64_t)rows * 4);
+    uint64_t bytes = 2 * part + (in_out ? 0 : pad((uint64_t)(rows * job->dv) * 4));
     anl_status s = ANL_OK;
 
     if (r->shard->m.buffer) {
@@ -179,7 +182,8 @@ static anl_status state_of(struct anl_ring *ring, int rank)
         return s;
     r->m = anl_tensor_4d(*b, 0, ANL_F32, job->b, job->h, r->queries, 1);
     r->l = anl_tensor_4d(*b, part, ANL_F32, job->b, job->h, r->queries, 1);
-    r->o = anl_tensor_4d(*b, 2 * part, ANL_F32, job->b, job->h, r->queries, job->dv);
+    r->o = in_out ? r->shard->out
+                  : anl_tensor_4d(*b, 2 * part, ANL_F32, job->b, job->h, r->queries, job->dv);
     return ANL_OK;
 }
 
@@ -188,10 +192,12 @@ static void connect(struct anl_ring *ring, int rank)
     struct anl_ring_job *job = &ring->job;
     struct anl_ring_rank *to = &job->rank[rank], *from = &job->rank[rank ? rank - 1 : job->n - 1];
     struct anl_ring_link *link = &ring->links[rank];
+    struct anl_ring_worker *receiver = &ring->workers[anl_ring_device(ring, to->piece, job->p.causal)];
 
     link->wake = anl_ring_wake;
     link->sender = &ring->workers[anl_ring_device(ring, from->piece, job->p.causal)];
-    link->receiver = &ring->workers[anl_ring_device(ring, to->piece, job->p.causal)];
+    link->receiver = receiver;
+    receiver->account.slot_bytes += link->slot_bytes * (link->slots + (link->in_place ? 0 : RING_FLIGHTS));
     to->in = from->out = link;
 }
 

@@ -194,10 +194,13 @@ struct anl_ring *ring_open(struct anl_context *context, struct anl_device *const
 {
     char error[200] = "";
     struct anl_ring *ring = NULL;
+    double ones[RING_TEST_DEVICES];
     const struct anl_ring_params p = { .size = sizeof p, .devices = devices, .n_devices = n,
-                                       .weights = weights, .slots = rc->slots,
+                                       .weights = weights ? weights : ones, .slots = rc->slots,
                                        .chunk_spans = rc->chunk_spans, .error = error,
                                        .error_size = sizeof error };
+    for (int i = 0; i < n; i++)
+        ones[i] = 1;
     anl_status status = anl_ring_create(context, &p, &ring);
     ck_assert_msg(status == ANL_OK, "%s: %s", anl_status_name(status), error);
     return ring;

@@ -25,14 +25,19 @@ static struct anl_device *open_cpu(struct anl_context *context, int threads)
     return testing_cpu_open(context, &cpu);
 }
 
-/* OpenCL devices where the environment asks for them. */
+/* OpenCL devices where the environment asks for them: two in one context, one in a context of its own. */
 static void open_cl(struct pool *pool)
 {
     char error[200] = "";
+    const int second = 1;
     struct anl_cl_params p = { .size = sizeof p, .worst_grade = ANL_EXACT, .error = error,
                                .error_size = sizeof error };
     for (int i = 0; getenv("ANNULET_TEST_CL") && i < 3; i++) {
         p.shape = i == 2 ? ANL_CL_SHAPE_GPU : ANL_CL_SHAPE_AUTO;
+        p.device = i == 1;
+        p.beside = i == 0 ? &second : NULL;
+        p.n_beside = i == 0;
+        p.share = i == 1 ? pool->cl[0] : NULL;
         anl_status status = anl_device_create_cl(pool->context, &p, &pool->cl[pool->n_cl]);
         ck_assert_msg(status == ANL_OK, "%s", error);
         pool->n_cl++;
@@ -167,6 +172,97 @@ START_TEST(golden_hashes)
 }
 END_TEST
 
+/* No device holds more than its shard and its slots, but for 5 %. */
+START_TEST(memory_of_a_share)
+{
+    static const int sizes[] = { 1, 2, 4, 8 };
+    struct pool pool;
+    pool_open(&pool);
+    for (int k = 0; k < 8; k++) {
+        const int n = sizes[k / 2];
+        struct ring_case rc = { SHAPE(1, 8, 8, 8192, 64, 64) };
+        struct anl_ring_account account[CPUS];
+        struct attn_data data;
+        struct ring_placed pl;
+        rc.c.causal = k % 2;
+        attn_data_make(&rc.c, &data);
+        struct anl_ring *ring = ring_open(pool.context, pool.cpu, n, &rc, NULL);
+        ring_place(ring, pool.cpu, n, &rc, &data, &pl);
+        const struct anl_ring_attn_params p = { .size = sizeof p, .shards = pl.shard, .n_shards = pl.n,
+                                                .causal = rc.c.causal, .accounts = account };
+        for (int i = 0; i < n; i++)
+            anl_device_memory_reset_peak(pool.cpu[i]);
+        ck_assert_int_eq(anl_ring_attn(ring, &p), ANL_OK);
+        for (int i = 0; i < n; i++) {
+            struct anl_memory m;
+            anl_device_get_memory(pool.cpu[i], &m);
+            double most = 1.05 * (double)(m.tensors + account[i].slot_bytes);
+            ck_assert_msg((double)m.peak <= most, "N%d%s, device %d: %.0f of %.0f bytes", n,
+                          k % 2 ? " causal" : "", i, (double)m.peak, most);
+            ck_assert(m.tensors >= (uint64_t)(8192 / n - 512) * 8 * 64 * 16);
+        }
+        ring_placed_free(&pl);
+        anl_ring_destroy(ring);
+        attn_data_free(&data);
+    }
+    pool_close(&pool);
+}
+END_TEST
+
+/* Without weights devices that differ are measured, and those that look alike are not. */
+START_TEST(measured_weights)
+{
+    struct pool pool;
+    pool_open(&pool);
+    struct anl_device *mix[] = { pool.law[0], pool.cpu[0] };
+    for (int alike = 0; alike < 2; alike++) {
+        char error[200] = "";
+        struct anl_ring *ring;
+        struct anl_ring_piece piece[2];
+        const struct anl_ring_params p = { .size = sizeof p, .devices = alike ? pool.cpu : mix,
+                                           .n_devices = 2, .error = error, .error_size = sizeof error };
+        ck_assert_msg(anl_ring_create(pool.context, &p, &ring) == ANL_OK, "%s", error);
+        for (int again = 0; again < 2; again++) {
+            ck_assert_int_eq(anl_ring_plan(ring, 512000, 0, piece), ANL_OK);
+            ck_assert_int_eq(piece[0].length + piece[1].length, 512000);
+            if (alike)
+                ck_assert_int_eq(piece[0].length, 256000);
+            else /* the law takes more than ten times as long */
+                ck_assert_int_lt(piece[0].length, 512000 / 11);
+        }
+        anl_ring_destroy(ring);
+    }
+    pool_close(&pool);
+}
+END_TEST
+
+/* A slow device gets a span only if it has it done as soon as the others theirs. */
+START_TEST(slow_devices_do_not_hold_up)
+{
+    static const struct {
+        double weights[3];
+        int64_t spans, width[3];
+    } cut[] = { { { 200, 1, 0 }, 128, { 128, 0, 0 } },    { { 100, 1, 1 }, 150, { 148, 1, 1 } },
+                { { 1, 1, 1 }, 8, { 3, 3, 2 } },          { { 3, 1, 2 }, 12, { 6, 2, 4 } },
+                { { 1, 0, 1 }, 1, { 1, 0, 0 } },          { { 0.5, 0.25, 0.25 }, 7, { 4, 2, 1 } } };
+    struct pool pool;
+    pool_open(&pool);
+    for (size_t i = 0; i < sizeof cut / sizeof *cut; i++) {
+        const struct ring_case rc = { .slots = 0 };
+        struct anl_ring *ring = ring_open(pool.context, pool.cpu, 3, &rc, cut[i].weights);
+        struct anl_ring_piece piece[6];
+        for (int causal = 0; causal < 2; causal++) {
+            ck_assert_int_eq(anl_ring_plan(ring, cut[i].spans * 512, causal, piece), ANL_OK);
+            for (int d = 0; d < 3; d++)
+                ck_assert_int_eq(piece[d].length + (causal ? piece[5 - d].length : 0),
+                                 cut[i].width[d] * 512);
+        }
+        anl_ring_destroy(ring);
+    }
+    pool_close(&pool);
+}
+END_TEST
+
 static double now(void)
 {
     struct timespec t;
@@ -258,11 +354,12 @@ END_TEST
 
 int main(int argc, char **argv)
 {
-    const TTest *tests[] = { any_number_of_cpus, mixed_devices, golden_hashes, random_rings };
+    const TTest *tests[] = { any_number_of_cpus, mixed_devices, golden_hashes, memory_of_a_share,
+                             measured_weights, slow_devices_do_not_hold_up, random_rings };
     if (argc > 2 && strcmp(argv[1], "random") == 0) {
         seconds = atof(argv[2]);
         seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
-        return testing_main("ring random", tests + 3, 1);
+        return testing_main("ring random", tests + sizeof tests / sizeof *tests - 1, 1);
     }
     return testing_main("ring", tests, sizeof tests / sizeof *tests);
 }

@@ -42,6 +42,10 @@ struct cli_device_options {
     /* For a cl device: the caller's own objects, or NULLs. */
     void *cl_context, *cl_device, *cl_queue;
     anl_cl_shape shape;
+    /* For a cl device of several of one platform: see struct anl_cl_params. */
+    const int *beside;
+    int n_beside;
+    struct anl_device *share;
     int *tuned; /* NULL, or becomes whether tiles of `annulet tune` are in use */
 };
 int cli_open_device_with(const char *spec, const struct cli_device_options *options,

@@ -144,6 +144,8 @@ static int open_cl(const char *spec, const struct cli_device_options *options,
                                     .cl_context = options->cl_context,
                                     .cl_device = options->cl_device,
                                     .cl_queue = options->cl_queue, .shape = options->shape,
+                                    .beside = options->beside, .n_beside = options->n_beside,
+                                    .share = options->share,
                                     .error = error, .error_size = sizeof error };
     int code = cli_find_cl(spec, &entry);
     if (code != CLI_OK)
@@ -209,27 +211,59 @@ void cli_close_device(const char *spec, struct anl_context *context, struct anl_
     anl_context_destroy(context);
 }
 
-int cli_open_devices(const char *list, const struct cli_device_options *options,
-                     struct cli_devices *out)
+/* The names of a list. */
+static int split_devices(const char *list, struct cli_devices *out)
 {
-    const char *rest = list != NULL ? list : "cpu";
+    const char *rest = list;
     for (int more = 1; more;) {
         size_t length = strcspn(rest, ",");
-        int i = out->n, code;
-        if (i == CLI_DEVICES || length >= sizeof *out->spec || (length == 0 && strchr(list, ','))) {
+        if (out->n == CLI_DEVICES || length >= sizeof *out->spec || (length == 0 && strchr(list, ','))) {
             cli_error("device list '%s': give 1 to %d devices with one comma between two", list,
                       CLI_DEVICES);
             return CLI_USAGE;
         }
-        memcpy(out->spec[i], rest, length);
-        code = cli_open_device_with(out->spec[i], options, &out->context[i], &out->device[i]);
-        if (code != CLI_OK)
-            return code;
-        out->n++;
+        memcpy(out->spec[out->n++], rest, length);
         more = rest[length] == ',';
         rest += length + 1;
     }
     return CLI_OK;
+}
+
+/* The platform's and the device's numbers, or -1 if that is no OpenCL device as one writes it. */
+static int cl_numbers(const char *spec, int *device)
+{
+    int platform, end = 0;
+    return sscanf(spec, "cl:%d.%d%n", &platform, device, &end) == 2 && spec[end] == 0 ? platform : -1;
+}
+
+/* Device i's context is that of the first of its platform, which is made for all of them. */
+static int open_listed(struct cli_devices *all, int i, const struct cli_device_options *options)
+{
+    struct cli_device_options own = { .worst_grade = ANL_EXACT_NORMAL };
+    int beside[CLI_DEVICES], number, platform = cl_numbers(all->spec[i], &number);
+    if (options != NULL)
+        own = *options;
+    own.beside = beside;
+    for (int k = 0; platform >= 0 && k < all->n; k++) {
+        if (k == i || cl_numbers(all->spec[k], &number) != platform)
+            continue;
+        if (k < i) {
+            own.share = all->device[k];
+            own.n_beside = 0;
+            break;
+        }
+        beside[own.n_beside++] = number;
+    }
+    return cli_open_device_with(all->spec[i], &own, &all->context[i], &all->device[i]);
+}
+
+int cli_open_devices(const char *list, const struct cli_device_options *options,
+                     struct cli_devices *out)
+{
+    int code = split_devices(list != NULL ? list : "cpu", out);
+    for (int i = 0; code == CLI_OK && i < out->n; i++)
+        code = open_listed(out, i, options);
+    return code;
 }
 
 void cli_close_devices(struct cli_devices *devices)

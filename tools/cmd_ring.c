@@ -20,8 +20,8 @@ static const char help[] =
     "      --dim N            features of a head (64)\n"
     "      --type T           of keys and values: f32, f16 or bf16 (f32)\n"
     "  -c, --causal           a token sees those before it only\n"
-    "      --weights W,W,...  how fast each device is; its share follows (all alike)\n"
-    "      --slots N          of each link (9)\n"
+    "      --weights W,W,...  how fast each device is; its share follows (measured, unless all are of a kind)\n"
+    "      --slots N          of each link (9; 4 with an OpenCL device)\n"
     "      --chunk-spans N    of 512 keys in a slot (all slots but one hold a piece)\n"
     "      --rounds N         that are timed, after one that is not (3)\n"
     "      --trace FILE       what each device did when, in the last round: for chrome://tracing or Perfetto\n"
@@ -156,33 +156,53 @@ static double rest(const struct anl_ring_account *a)
     return left > 0 ? left : 0;
 }
 
+/* Of the ring's own code, for each chunk that was taken in or sent on, over all devices. */
+static double seconds_per_hop(const struct rig *rig, const struct rig_round *r)
+{
+    double seconds = 0;
+    uint64_t hops = 0;
+    for (int i = 0; i < rig->devices.n; i++) {
+        seconds += rest(&r->account[i]);
+        hops += r->account[i].chunks;
+    }
+    return hops ? seconds / (double)hops : 0;
+}
+
 static int print_table(const struct rig *rig, const struct rig_round *r, uint64_t hash)
 {
-    printf("%-16s %9s %9s %9s %8s %8s %8s %7s %9s %9s %11s %10s\n", "device", "tokens", "total ms", "compute",
-           "send", "take", "wait", "ring", "in MiB", "out MiB", "early", "peak MiB");
+    printf("%-16s %9s %9s %9s %8s %8s %8s %7s %9s %9s %11s %9s %7s %7s\n", "device", "tokens",
+           "total ms", "compute", "send", "take", "wait", "ring", "in MiB", "out MiB", "early", "shard MiB",
+           "slots", "peak");
     for (int i = 0; i < rig->devices.n; i++) {
         const struct anl_ring_account *a = &r->account[i];
         struct anl_memory m;
         char early[32];
         anl_device_get_memory(rig->devices.device[i], &m);
         snprintf(early, sizeof early, "%llu/%llu", (unsigned long long)a->early, (unsigned long long)a->chunks);
-        printf("%-16s %9lld %9.2f %9.2f %8.2f %8.2f %8.2f %7.3f %9.1f %9.1f %11s %10.1f\n", rig->devices.spec[i],
+        printf("%-16s %9lld %9.2f %9.2f %8.2f %8.2f %8.2f %7.3f %9.1f %9.1f %11s %9.1f %7.1f %7.1f\n", rig->devices.spec[i],
                (long long)tokens_of(rig, i), a->total * 1e3, a->compute * 1e3, a->send * 1e3, a->take * 1e3,
                a->wait * 1e3, rest(a) * 1e3, (double)a->bytes_in / 1048576, (double)a->bytes_out / 1048576,
-               early, (double)m.peak / 1048576);
+               early, (double)m.tensors / 1048576, (double)a->slot_bytes / 1048576, (double)m.peak / 1048576);
     }
-    printf("%.2f ms, %.3f TFLOP/s, hash %016llx\n", r->seconds * 1e3, rig_flop(rig) / r->seconds * 1e-12,
-           (unsigned long long)hash);
+    printf("%.2f ms, %.3f TFLOP/s, %.1f us of ring code a hop, hash %016llx\n", r->seconds * 1e3,
+           rig_flop(rig) / r->seconds * 1e-12, seconds_per_hop(rig, r) * 1e6, (unsigned long long)hash);
     return cli_finish_output();
 }
 
 static int print_json(const struct rig *rig, const struct rig_round *r, uint64_t hash)
 {
+    const struct rig_shape *s = &rig->shape;
     cJSON *root = cJSON_CreateObject(), *devices;
     char text[20];
     snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    cJSON_AddNumberToObject(root, "tokens", (double)rig->shape.tokens);
+    cJSON_AddNumberToObject(root, "tokens", (double)s->tokens);
+    cJSON_AddNumberToObject(root, "heads", (double)s->heads);
+    cJSON_AddNumberToObject(root, "kv_heads", (double)s->kv_heads);
+    cJSON_AddNumberToObject(root, "dim", (double)s->dim);
+    cJSON_AddStringToObject(root, "type", anl_dtype_name(s->type));
+    cJSON_AddBoolToObject(root, "causal", s->causal);
     cJSON_AddNumberToObject(root, "seconds", r->seconds);
+    cJSON_AddNumberToObject(root, "seconds_per_hop", seconds_per_hop(rig, r));
     cJSON_AddNumberToObject(root, "flop_per_second", rig_flop(rig) / r->seconds);
     cJSON_AddStringToObject(root, "hash", text);
     devices = cJSON_AddArrayToObject(root, "devices");
@@ -203,6 +223,8 @@ static int print_json(const struct rig *rig, const struct rig_round *r, uint64_t
         cJSON_AddNumberToObject(o, "bytes_out", (double)a->bytes_out);
         cJSON_AddNumberToObject(o, "chunks", (double)a->chunks);
         cJSON_AddNumberToObject(o, "early", (double)a->early);
+        cJSON_AddNumberToObject(o, "shard_bytes", (double)m.tensors);
+        cJSON_AddNumberToObject(o, "slot_bytes", (double)a->slot_bytes);
         cJSON_AddNumberToObject(o, "peak_bytes", (double)m.peak);
         cJSON_AddItemToArray(devices, o);
     }

@@ -55,9 +55,10 @@ struct anl_attn_params {
 };
 
 /* H is a multiple of HKV; query head h reads key/value head h / (H / HKV). 1 <= D, DV <= 256. B, H, SQ
- * and SK may be 0. out, m, l and o may not overlap each other or an input. Scratch: a few hundred KiB
- * per CPU thread, plus, when queries are few, a state of B * H * SQ rows for each span that the pieces
- * hold. */
+ * and SK may be 0. out, m, l and o may not overlap each other or an input, with one exception: out, if
+ * it is f32, and o may be one and the same view, where calls then keep o until the one that has out
+ * leaves the result. Scratch: a few hundred KiB per CPU thread, plus, when queries are few, a state of
+ * B * H * SQ rows for each span that the pieces hold. */
 ANL_API anl_status anl_attn(struct anl_device *device, const struct anl_attn_params *params);
 
 #ifdef __cplusplus

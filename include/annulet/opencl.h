@@ -68,6 +68,13 @@ struct anl_cl_params {
     const char *tiles;
     char *error; /* NULL, or where a failing constructor writes its reason */
     size_t error_size;
+    /* Devices of one platform that are to work together (annulet/ring.h) are best in one context: memory
+     * that is made for fast copies in one context is ordinary memory to another. The first device's beside
+     * are the numbers on the platform of the devices to come (copied); share, for each of those, is the
+     * first device. Either may be destroyed first. Else 0 and NULLs. */
+    const int *beside;
+    int n_beside;
+    struct anl_device *share;
 };
 
 struct anl_cl_entry {

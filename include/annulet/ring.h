@@ -28,11 +28,14 @@ struct anl_ring_params {
     size_t size; /* sizeof(struct anl_ring_params) */
     struct anl_device *const *devices; /* in the order of the ring; each once. Copied. */
     int n_devices;
-    /* How fast each is, in any unit: its share of the sequence follows. 0: it gets nothing. NULL: all
-     * alike. Copied. */
+    /* How fast each is, in any unit: its share of the sequence follows. 0: it gets nothing. NULL: devices
+     * of one kind and name are alike, and where not all are, the first anl_ring_plan() measures them, by
+     * attention on some MB of zeros for a tenth of a second (on a GPU; and what it takes to build
+     * programs). Copied. */
     const double *weights;
     /* A chunk travels through a slot in host memory. A link from device to device has so many (2 to
-     * 4096; 0: 9), and a chunk is the least number of spans such that all but one slot hold a piece. */
+     * 4096; 0: 9, or 4 if there is an OpenCL device), and a chunk is the least number of spans such that
+     * all but one slot hold a piece. */
     int slots;
     /* Spans of 512 keys of a chunk, if not 0: less memory where pieces are large. Without causal a link
      * has as many slots as hold a piece and one more all the same, since the ring is closed then. */
@@ -60,7 +63,8 @@ struct anl_ring_piece {
     int device;
 };
 
-/* Cuts a sequence by the devices' weights. pieces holds anl_ring_pieces(). */
+/* Cuts a sequence by the devices' weights, so that all are done as soon as can be; may measure them first,
+ * see weights. pieces holds anl_ring_pieces(). */
 ANL_API anl_status anl_ring_plan(struct anl_ring *ring, int64_t tokens, int causal,
                                  struct anl_ring_piece *pieces);
 
@@ -99,6 +103,7 @@ struct anl_ring_account {
     uint64_t bytes_in, bytes_out;
     uint64_t chunks; /* that it was given, */
     uint64_t early;  /* and of these, how many had arrived before it was free for them */
+    uint64_t slot_bytes; /* of the slots that these came through, on OpenCL with what they are copied to */
 };
 
 struct anl_ring_attn_params {

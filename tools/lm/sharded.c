@@ -78,16 +78,19 @@ const char *sharded_message(const struct lm_sharded *s)
 }
 
 /* Room for what any prompt that fits may bring. */
-static void plan_rooms(struct lm_sharded *s)
+static anl_status plan_rooms(struct lm_sharded *s)
 {
     for (int64_t spans = 1; spans <= s->spans; spans++) {
-        anl_ring_plan(s->ring, spans * SPAN, 1, s->piece);
+        anl_status r = anl_ring_plan(s->ring, spans * SPAN, 1, s->piece);
+        if (r)
+            return say(s, r, anl_ring_message(s->ring));
         for (int i = 0; i < s->n; i++) {
             int64_t low = s->piece[i].length, high = s->piece[2 * s->n - 1 - i].length;
             int64_t has = (low + high) / SPAN;
             s->shard[i].room = has > s->shard[i].room ? has : s->shard[i].room;
         }
     }
+    return ANL_OK;
 }
 
 static anl_status make_shard(struct lm_sharded *s, int i, int64_t chunk)
@@ -182,7 +185,7 @@ anl_status sharded_new(struct lm_model *model, int64_t capacity, int64_t chunk, 
     if (!r)
         r = open_ring(s);
     if (!r)
-        plan_rooms(s);
+        r = plan_rooms(s);
     for (int i = 0; !r && i < s->n; i++)
         r = make_shard(s, i, chunk);
     if (!r) {

@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "src/ring_cut.h"
+
 #define MAX_RANKS (2 * PLAN_MAX_DEVICES)
 
 double plan_pair_flops(const struct plan *plan)
@@ -29,7 +31,7 @@ double plan_hiding_piece(const struct plan *plan, int between_hosts)
 
 static double weight(const struct plan *plan, int device)
 {
-    return plan->weights != NULL ? plan->weights[device] : 1;
+    return ring_weight(plan->weights, device);
 }
 
 static int host(const struct plan *plan, int device)
@@ -54,23 +56,15 @@ static int64_t spans_of(int64_t tokens)
     return (tokens + SIM_SPAN - 1) / SIM_SPAN;
 }
 
-/* Spans of each piece: a device's are its part of the weights, to the nearest; causal, it has two
- * pieces, of which the low one of every second device gets an odd span. */
 static void cut_spans(const struct plan *plan, int64_t *pieces)
 {
     int n = plan->devices;
-    int64_t spans = spans_of(plan->tokens), done = 0;
-    double all = 0, sum = 0;
-    for (int d = 0; d < n; d++)
-        all += weight(plan, d);
+    int64_t width[PLAN_MAX_DEVICES];
+    ring_share_spans(plan->weights, n, spans_of(plan->tokens), width);
     for (int d = 0; d < n; d++) {
-        sum += weight(plan, d);
-        int64_t end = d + 1 == n ? spans : (int64_t)((double)spans * (sum / all) + 0.5);
-        int64_t width = end - done, low = plan->causal ? (width + (d & 1)) / 2 : width;
-        pieces[d] = low;
+        pieces[d] = plan->causal ? ring_low_piece(n, d, width[d]) : width[d];
         if (plan->causal)
-            pieces[2 * n - 1 - d] = width - low;
-        done = end;
+            pieces[2 * n - 1 - d] = width[d] - pieces[d];
     }
 }
 
@@ -105,11 +99,12 @@ int64_t plan_chunk(const struct plan *plan, const struct sim_rank *ranks, int n,
     return chunk * SIM_SPAN;
 }
 
-/* Queries and results in f32, keys and values, and the softmax state: m, l and o. */
+/* Queries and results in f32, keys and values, and of the softmax state m and l: o is kept where the results
+ * go. */
 static double token_bytes(const struct plan *plan)
 {
     double d = (double)plan->dim, h = (double)plan->heads;
-    return 4 * h * (2 * d) + plan_kv_bytes(plan) + 4 * h * (d + 2);
+    return 4 * h * (2 * d) + plan_kv_bytes(plan) + 4 * h * 2;
 }
 
 void plan_memory(const struct plan *plan, struct plan_memory *memory)

@@ -86,7 +86,12 @@ int rig_place(struct rig *rig, const double *weights, int slots, int chunk_spans
     int code = open_ring(rig, weights, slots, chunk_spans);
     if (code != CLI_OK)
         return code;
-    anl_ring_plan(rig->ring, rig->shape.tokens, rig->shape.causal, rig->piece);
+    if (anl_ring_plan(rig->ring, rig->shape.tokens, rig->shape.causal, rig->piece) != ANL_OK) {
+        cli_error("ring: %s", anl_ring_message(rig->ring));
+        return CLI_NO_DEVICE;
+    }
+    for (int i = 0; i < rig->devices.n; i++)
+        anl_device_memory_reset_peak(rig->devices.device[i]);
     for (int i = 0; i < anl_ring_pieces(rig->ring, rig->shape.causal); i++) {
         code = place_piece(rig, i);
         if (code != CLI_OK)
