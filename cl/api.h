@@ -16,6 +16,7 @@
     X(clCreateCommandQueue) X(clRetainCommandQueue) X(clReleaseCommandQueue) \
     X(clCreateBuffer) X(clRetainMemObject) X(clReleaseMemObject) \
     X(clEnqueueReadBuffer) X(clEnqueueReadBufferRect) X(clEnqueueWriteBuffer) \
+    X(clEnqueueCopyBuffer) X(clEnqueueCopyBufferRect) \
     X(clEnqueueMapBuffer) X(clEnqueueUnmapMemObject) \
     X(clCreateProgramWithSource) X(clCreateProgramWithBinary) X(clBuildProgram) \
     X(clGetProgramInfo) X(clGetProgramBuildInfo) X(clReleaseProgram) \

@@ -73,12 +73,17 @@ struct anl_backend {
     anl_status (*buffer_read)(struct anl_buffer *buffer, uint64_t offset, void *data,
                               uint64_t size);
     /* What a ring needs of a device that queues its operations; all NULL: operations are complete on return.
-     * fetch (rows of so many bytes, pitch apart, tight to the host) and put (from the host to a buffer's
-     * beginning) go on beside queued work, which must not write, or use, the same memory; settle waits for
-     * them. pin gives host memory from which they are fast. */
-    anl_status (*fetch)(struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+     * fetch (rows of so many bytes, pitch apart, tight to the host), copy (the same to another buffer, from
+     * its byte `at` on) and put (from the host to a buffer's beginning) go on beside queued work, which
+     * must not write, or use, the same memory; settle waits for them. put and copy may write to a buffer
+     * of another device that this one reaches. pin gives host memory from which they are fast. */
+    anl_status (*fetch)(const struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
                         uint64_t rows, void *to);
-    anl_status (*put)(struct anl_buffer *buffer, const void *data, uint64_t size);
+    anl_status (*copy)(const struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+                       uint64_t rows, struct anl_buffer *to, uint64_t at);
+    anl_status (*put)(struct anl_device *device, struct anl_buffer *buffer, const void *data,
+                      uint64_t size);
+    int (*reaches)(const struct anl_device *device, const struct anl_device *other);
     anl_status (*settle)(struct anl_device *device);
     /* mark: at the end of what is queued now. reached: 0 until the device has come there, then once 1, or -1
      * if what was queued failed. */

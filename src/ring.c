@@ -40,7 +40,8 @@
  * I8  The first failure is kept, with its message; after it no step begins, and all workers come to rest.
  * I9  When a call returns, all workers are at rest, and their devices finished.
  * I10 A device that queues its operations has two steps queued at most, and they end in order: so the chunk
- *     before the last of a link is computed with when the next one is copied to where it lay. */
+ *     before the last of a link is computed with when the next one is copied to where it lay. A slot that is
+ *     in the device's memory is read where it is, and is free when the step that reads it has ended. */
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>

@@ -14,6 +14,13 @@
 #define RING_SLOTS_QUEUED 4
 #define RING_FLIGHTS 2 /* steps that a device which queues its operations has at a time */
 
+/* Room for a chunk: in host memory, with a buffer over it where the receiver reads it in place; or in the
+ * receiver's, which the sender's device can write to: memory is NULL then. */
+struct anl_ring_slot {
+    char *memory;
+    struct anl_buffer *buffer;
+};
+
 /* A link takes chunks from a rank to the next one, in order. One implementation is here (ring_local.c); the
  * four calls between open and close are those of a message-passing library: a slot is a buffer of a
  * posted receive, and no call waits. wake(side) is called, from any thread, when that side may find
@@ -22,30 +29,30 @@ struct anl_ring_link {
     struct anl_context *context;
     unsigned slots;
     uint64_t slot_bytes;
-    char *memory;                /* slots * slot_bytes, aligned to 64 bytes */
+    int direct;                  /* the slots are the receiver's device's */
+    struct anl_ring_slot *slot;  /* [slots] */
+    char *memory;                /* slots * slot_bytes, aligned to 64 bytes; direct: NULL */
     struct anl_device *pinner;   /* whose copies the memory is made for, or NULL */
     void *pinned;
     atomic_uint_fast64_t sent;   /* by the sender, chunks in all; */
     atomic_uint_fast64_t posted; /* and by the receiver, slots that are or were free for them */
     void (*wake)(void *side);
     void *sender, *receiver;
-    /* The receiver's: the slots as buffers of its device, or two buffers that they are copied to in turn. */
-    struct anl_device *device, *sends_from;
-    struct anl_buffer **in_place;
-    struct anl_buffer *staging[RING_FLIGHTS];
+    struct anl_device *device, *sends_from;  /* the receiver's, the sender's */
+    struct anl_buffer *staging[RING_FLIGHTS]; /* that slots without a buffer are copied to in turn */
 };
 
 struct anl_ring_transport {
-    /* Memory for the slots that link tells of, and all of them posted. wake, sender and receiver are set
-     * later. */
+    /* Memory for the slots that link tells of, unless they are the device's; and all of them posted. wake,
+     * sender and receiver are set later. */
     anl_status (*open)(struct anl_ring_link *link);
     void (*close)(struct anl_ring_link *link);
-    /* The sender's: memory for the next chunk, or NULL while no slot is free; and off it goes. */
-    void *(*slot)(struct anl_ring_link *link);
+    /* The sender's: room for the next chunk, or NULL while no slot is free; and off it goes. */
+    struct anl_ring_slot *(*slot)(struct anl_ring_link *link);
     void (*isend)(struct anl_ring_link *link);
-    /* The receiver's: the memory of chunk number i, or NULL if it is not here; and the oldest chunk's slot
-     * is free for another. */
-    void *(*test)(struct anl_ring_link *link, uint64_t i);
+    /* The receiver's: where chunk number i is, or NULL if it is not here; and the oldest chunk's slot is free
+     * for another. */
+    struct anl_ring_slot *(*test)(struct anl_ring_link *link, uint64_t i);
     void (*irecv)(struct anl_ring_link *link);
 };
 extern const struct anl_ring_transport anl_ring_local;
@@ -70,7 +77,7 @@ struct anl_ring_rank {
     struct anl_ring_link *in, *out;
     uint64_t n_own, n_in, n_out; /* chunks of its own, arriving, and to be sent: own ones first, then */
     uint64_t sent, freed;        /* arrived ones in order; chunks sent, and slots given back so far */
-    uint64_t steps, step;        /* of computing: in all, and done */
+    uint64_t steps, step, done;  /* of computing: in all, queued, and done */
     struct anl_ring_walk to_send, to_meet; /* chunks that are still to be sent, and computed with */
 };
 
@@ -93,6 +100,8 @@ enum anl_ring_order { RING_REST = 0, RING_ATTN, RING_EACH, RING_QUIT };
 struct anl_ring_flight {
     struct anl_mark mark;
     struct anl_ring_step step;
+    struct anl_ring_rank *rank;
+    uint64_t steps; /* of the rank: chunks, or one */
 };
 
 /* Of src/ring_calibrate.c. */

@@ -14,6 +14,8 @@ static anl_status open_link(struct anl_ring_link *link)
     atomic_init(&link->posted, link->slots);
     if (__builtin_mul_overflow(link->slot_bytes, link->slots, &bytes) || bytes > SIZE_MAX / 2)
         return ANL_E_MEMORY;
+    if (link->direct)
+        return ANL_OK;
     if (p)
         s = p->backend->pin(p, bytes, &memory, &link->pinned);
     if (s) { /* a device may have little memory that it can pin: any will do */
@@ -34,12 +36,12 @@ static void close_link(struct anl_ring_link *link)
     link->memory = NULL;
 }
 
-static char *slot_of(const struct anl_ring_link *link, uint64_t i)
+static struct anl_ring_slot *slot_of(const struct anl_ring_link *link, uint64_t i)
 {
-    return link->memory + i % link->slots * link->slot_bytes;
+    return &link->slot[i % link->slots];
 }
 
-static void *slot(struct anl_ring_link *link)
+static struct anl_ring_slot *slot(struct anl_ring_link *link)
 {
     uint64_t i = atomic_load_explicit(&link->sent, memory_order_relaxed);
 
@@ -54,7 +56,7 @@ static void isend(struct anl_ring_link *link)
     link->wake(link->receiver);
 }
 
-static void *test(struct anl_ring_link *link, uint64_t i)
+static struct anl_ring_slot *test(struct anl_ring_link *link, uint64_t i)
 {
     return i < atomic_load_explicit(&link->sent, memory_order_acquire) ? slot_of(link, i) : NULL;
 }

@@ -88,9 +88,9 @@ static void drop_link(struct anl_ring *ring, struct anl_ring_link *link)
 {
     if (!link->device)
         return;
-    for (unsigned i = 0; link->in_place && i < link->slots; i++)
-        anl_buffer_destroy(link->in_place[i]);
-    anl_context_free(ring->context, link->in_place);
+    for (unsigned i = 0; link->slot && i < link->slots; i++)
+        anl_buffer_destroy(link->slot[i].buffer);
+    anl_context_free(ring->context, link->slot);
     for (int i = 0; i < RING_FLIGHTS; i++)
         anl_buffer_destroy(link->staging[i]);
     if (link->memory)
@@ -99,24 +99,23 @@ static void drop_link(struct anl_ring *ring, struct anl_ring_link *link)
     *link = (struct anl_ring_link){ 0 };
 }
 
-/* How the receiver reads what arrives: in place, or from one buffer of its device. */
-static anl_status open_receiver(struct anl_ring *ring, struct anl_ring_link *link)
+/* The slots, as the receiver reads them: in place, or by way of buffers of its device. */
+static anl_status open_slots(struct anl_ring *ring, struct anl_ring_link *link)
 {
     struct anl_device *d = link->device;
+    const struct anl_backend *be = d->backend;
     anl_status s = ANL_OK;
 
-    for (int i = 0; !s && d->backend->mark && i < RING_FLIGHTS; i++)
-        s = d->backend->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH, NULL, &link->staging[i]);
-    if (s || d->backend->mark)
-        return s;
-    link->in_place = anl_context_alloc(ring->context, link->slots * sizeof *link->in_place, 64);
-    if (!link->in_place)
+    link->slot = anl_context_alloc(ring->context, link->slots * sizeof *link->slot, 64);
+    if (!link->slot)
         return anl_fail(d, ANL_E_MEMORY, "%u slots: out of memory", link->slots);
     for (unsigned i = 0; i < link->slots; i++)
-        link->in_place[i] = NULL;
-    for (unsigned i = 0; !s && i < link->slots; i++)
-        s = d->backend->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH,
-                                      link->memory + i * link->slot_bytes, &link->in_place[i]);
+        link->slot[i] = (struct anl_ring_slot){ link->direct ? NULL : link->memory + i * link->slot_bytes, NULL };
+    for (unsigned i = 0; !s && (link->direct || !be->mark) && i < link->slots; i++)
+        s = be->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH, link->slot[i].memory,
+                              &link->slot[i].buffer);
+    for (int i = 0; !s && !link->direct && be->mark && i < RING_FLIGHTS; i++)
+        s = be->buffer_create(d, link->slot_bytes, ANL_FOR_SCRATCH, NULL, &link->staging[i]);
     return s;
 }
 
@@ -126,7 +125,8 @@ static anl_status link_to(struct anl_ring *ring, int rank)
     struct anl_ring_job *job = &ring->job;
     struct anl_ring_link *link = &ring->links[rank];
     struct anl_device *d = job->rank[rank].device, *from = job->rank[rank ? rank - 1 : job->n - 1].device;
-    struct anl_device *pinner = d->backend->pin ? d : from->backend->pin ? from : NULL;
+    const int direct = from->backend == d->backend && d->backend->reaches && d->backend->reaches(from, d);
+    struct anl_device *pinner = direct ? NULL : d->backend->pin ? d : from->backend->pin ? from : NULL;
     uint64_t bytes = anl_ring_chunk_bytes(job, job->chunk);
     anl_status s;
 
@@ -138,13 +138,15 @@ static anl_status link_to(struct anl_ring *ring, int rank)
     }
     drop_link(ring, link);
     *link = (struct anl_ring_link){ .context = ring->context, .slots = job->slots, .slot_bytes = bytes,
-                                    .pinner = pinner, .device = d, .sends_from = from };
+                                    .pinner = pinner, .device = d, .sends_from = from,
+                                    .direct = direct };
     s = ring->transport->open(link);
     if (s) {
         s = anl_fail(d, s, "%u slots of %llu bytes: out of memory", job->slots, (unsigned long long)bytes);
     } else {
-        anl_account(d, ANL_FOR_SCRATCH, (int64_t)(link->slots * link->slot_bytes));
-        s = open_receiver(ring, link);
+        if (link->memory)
+            anl_account(d, ANL_FOR_SCRATCH, (int64_t)(link->slots * link->slot_bytes));
+        s = open_slots(ring, link);
     }
     if (s)
         drop_link(ring, link);
@@ -197,7 +199,7 @@ static void connect(struct anl_ring *ring, int rank)
     link->wake = anl_ring_wake;
     link->sender = &ring->workers[anl_ring_device(ring, from->piece, job->p.causal)];
     link->receiver = receiver;
-    receiver->account.slot_bytes += link->slot_bytes * (link->slots + (link->in_place ? 0 : RING_FLIGHTS));
+    receiver->account.slot_bytes += link->slot_bytes * (link->slots + (link->staging[0] ? RING_FLIGHTS : 0));
     to->in = from->out = link;
 }
 

@@ -31,32 +31,42 @@ static void failed(struct anl_ring_worker *w, const struct anl_ring_rank *r, con
                   w->device->info.name, what, r->piece, (long long)start, anl_device_message(w->device));
 }
 
-/* Rows of one head, from byte at of the view's buffer on, to memory, tight. */
-static anl_status take_head(const struct anl_tensor *t, uint64_t at, int64_t rows, char *to)
+/* Bytes of a view's buffer, rows of width that lie pitch apart, to a slot's byte `to`, tight. */
+static anl_status take_bytes(const struct anl_buffer *b, uint64_t at, uint64_t pitch, uint64_t width,
+                             uint64_t rows, const struct anl_ring_slot *slot, uint64_t to)
+{
+    const struct anl_backend *be = b->device->backend;
+
+    if (b->host) {
+        for (uint64_t i = 0; i < (pitch == width ? 1 : rows); i++)
+            memcpy(slot->memory + to + i * width, (char *)b->host + at + i * pitch,
+                   (size_t)(pitch == width ? rows * width : width));
+        return ANL_OK;
+    }
+    if (slot->memory)
+        return be->fetch(b, at, pitch, width, rows, slot->memory + to);
+    return be->copy(b, at, pitch, width, rows, slot->buffer, to);
+}
+
+/* Rows of one head, from byte at of the view's buffer on. */
+static anl_status take_head(const struct anl_tensor *t, uint64_t at, int64_t rows,
+                            const struct anl_ring_slot *slot, uint64_t to)
 {
     uint64_t size = t->dtype == ANL_F32 ? 4 : 2, width = (uint64_t)t->dim[3] * size;
     uint64_t pitch = (uint64_t)t->stride[2] * size;
-    const struct anl_backend *be = t->buffer->device->backend;
     anl_status s = ANL_OK;
 
-    if (!t->buffer->host && pitch >= width)
-        return be->fetch(t->buffer, at, pitch, width, (uint64_t)rows, to);
-    if (pitch == width) {
-        memcpy(to, (char *)t->buffer->host + at, (size_t)(width * (uint64_t)rows));
-        return ANL_OK;
-    }
+    if (t->buffer->host || pitch >= width)
+        return take_bytes(t->buffer, at, pitch, width, (uint64_t)rows, slot, to);
     /* rows of a view may overlap, or be one and the same: by rectangles they would not */
-    for (int64_t i = 0; !s && i < rows; i++, at += pitch, to += width) {
-        if (t->buffer->host)
-            memcpy(to, (char *)t->buffer->host + at, (size_t)width);
-        else
-            s = be->fetch(t->buffer, at, width, width, 1, to);
-    }
+    for (int64_t i = 0; !s && i < rows; i++, at += pitch, to += width)
+        s = take_bytes(t->buffer, at, width, width, 1, slot, to);
     return s;
 }
 
-/* Rows [row, row + n) of every head, in order, to memory. */
-static anl_status take_rows(const struct anl_tensor *t, int64_t row, int64_t n, char *to)
+/* Rows [row, row + n) of every head, in order. */
+static anl_status take_rows(const struct anl_tensor *t, int64_t row, int64_t n,
+                            const struct anl_ring_slot *slot, uint64_t to)
 {
     uint64_t size = t->dtype == ANL_F32 ? 4 : 2;
     anl_status s = ANL_OK;
@@ -64,7 +74,7 @@ static anl_status take_rows(const struct anl_tensor *t, int64_t row, int64_t n, 
     for (int64_t b = 0; b < t->dim[0]; b++)
         for (int64_t h = 0; !s && h < t->dim[1]; h++) {
             int64_t at = b * t->stride[0] + h * t->stride[1] + row * t->stride[2];
-            s = take_head(t, t->offset + (uint64_t)at * size, n, to);
+            s = take_head(t, t->offset + (uint64_t)at * size, n, slot, to);
             to += (uint64_t)(n * t->dim[3]) * size;
         }
     return s;
@@ -73,7 +83,9 @@ static anl_status take_rows(const struct anl_tensor *t, int64_t row, int64_t n, 
 /* Chunks that the rank is through with: computed with and sent on, as far as it does either (I3). */
 static uint64_t through(const struct anl_ring_rank *r)
 {
-    uint64_t computed = r->step ? r->step - 1 : 0, forwards = r->n_out - r->n_own;
+    /* what is queued still reads a slot, but not one that it has a copy of */
+    uint64_t step = r->in && r->in->direct ? r->done : r->step;
+    uint64_t computed = step ? step - 1 : 0, forwards = r->n_out - r->n_own;
     uint64_t sent = r->sent > r->n_own ? r->sent - r->n_own : 0;
 
     if (!r->steps || computed > r->n_in)
@@ -92,21 +104,33 @@ static void free_slots(struct anl_ring_worker *w, struct anl_ring_rank *r)
     }
 }
 
+/* A chunk that arrived, to the next slot. */
+static anl_status pass_on(struct anl_device *d, const struct anl_ring_slot *from,
+                          const struct anl_ring_slot *to, uint64_t bytes)
+{
+    if (!from->memory)
+        return take_bytes(from->buffer, 0, bytes, bytes, 1, to, 0);
+    if (!to->memory)
+        return d->backend->put(d, to->buffer, from->memory, bytes);
+    memcpy(to->memory, from->memory, (size_t)bytes);
+    return ANL_OK;
+}
+
 /* Into the slot: the next of the rank's own chunks, or the next that arrived. */
-static anl_status fill(struct anl_ring_worker *w, const struct anl_ring_rank *r, void *slot,
-                       const void *arrived, int64_t start, int64_t keys)
+static anl_status fill(struct anl_ring_worker *w, const struct anl_ring_rank *r,
+                       const struct anl_ring_slot *slot, const struct anl_ring_slot *arrived,
+                       int64_t start, int64_t keys)
 {
     const struct anl_ring_job *job = &w->ring->job;
     anl_status s;
 
     if (arrived) {
-        memcpy(slot, arrived, (size_t)anl_ring_chunk_bytes(job, keys));
-        return ANL_OK;
+        s = pass_on(w->device, arrived, slot, anl_ring_chunk_bytes(job, keys));
+    } else {
+        s = take_rows(&r->shard->k, start - r->start, keys, slot, 0);
+        if (!s)
+            s = take_rows(&r->shard->v, start - r->start, keys, slot, anl_ring_key_bytes(job, keys));
     }
-    s = take_rows(&r->shard->k, start - r->start, keys, slot);
-    if (!s)
-        s = take_rows(&r->shard->v, start - r->start, keys,
-                      (char *)slot + anl_ring_key_bytes(job, keys));
     if (!s && w->device->backend->settle)
         s = w->device->backend->settle(w->device);
     return s;
@@ -116,7 +140,7 @@ int anl_ring_send(struct anl_ring_worker *w, struct anl_ring_rank *r)
 {
     const struct anl_ring_transport *t = w->ring->transport;
     struct anl_ring_step step = { .kind = ANL_RING_SEND, .piece = r->piece };
-    void *arrived = NULL, *slot;
+    const struct anl_ring_slot *arrived = NULL, *slot;
     anl_status s;
 
     if (r->sent == r->n_out || (r->sent >= r->n_own && !(arrived = t->test(r->in, r->sent - r->n_own))))
@@ -173,12 +197,15 @@ static anl_status attend(struct anl_ring_worker *w, const struct anl_ring_rank *
 }
 
 /* The step's operations are queued: it ends when they are done. */
-static anl_status take_off(struct anl_ring_worker *w, const struct anl_ring_step *step)
+static anl_status take_off(struct anl_ring_worker *w, struct anl_ring_rank *r, uint64_t steps,
+                           const struct anl_ring_step *step)
 {
     struct anl_ring_flight *f = &w->flight[(w->first + w->flying) % RING_FLIGHTS];
     anl_status s;
 
     f->step = *step;
+    f->rank = r;
+    f->steps = steps;
     s = w->device->backend->mark(w->device, &f->mark);
     w->flying += !s;
     return s;
@@ -200,26 +227,28 @@ void anl_ring_land(struct anl_ring_worker *w)
             f->step.begin = w->landed;
         f->step.end = w->landed = anl_ring_now();
         anl_ring_record(w, f->step);
+        f->rank->done += f->steps;
+        free_slots(w, f->rank);
     }
 }
 
-/* Chunk number i as keys and values on the device: the slot itself, or a copy. */
+/* Chunk number i as keys and values on the device: the slot's buffer, or a copy. */
 static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r, uint64_t i,
                              struct anl_kv_piece *piece, int64_t start, int64_t keys)
 {
     const struct anl_ring_job *job = &w->ring->job;
     struct anl_ring_link *link = r->in;
     uint64_t bytes = anl_ring_chunk_bytes(job, keys);
-    struct anl_buffer *buffer =
-        link->in_place ? link->in_place[i % link->slots] : link->staging[i % RING_FLIGHTS]; /* I10 */
+    const struct anl_ring_slot *slot = w->ring->transport->test(link, i);
+    struct anl_buffer *buffer = slot->buffer ? slot->buffer : link->staging[i % RING_FLIGHTS]; /* I10 */
     anl_status s = ANL_OK;
 
-    if (!link->in_place) {
+    if (!slot->buffer) {
         struct anl_ring_step step = { .kind = ANL_RING_TAKE, .piece = r->piece, .start = start,
                                       .keys = keys, .begin = anl_ring_now() };
-        s = buffer->device->backend->put(buffer, w->ring->transport->test(link, i), bytes);
+        s = w->device->backend->put(w->device, buffer, slot->memory, bytes);
         if (!s)
-            s = buffer->device->backend->settle(buffer->device);
+            s = w->device->backend->settle(w->device);
         step.end = anl_ring_now();
         anl_ring_record(w, step);
     }
@@ -239,7 +268,7 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
 static int take_chunks(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *pieces,
                        struct anl_ring_step *step, anl_status *status)
 {
-    unsigned half = r->in->in_place ? r->in->slots / 2 : 1;
+    unsigned half = w->device->backend->mark ? 1 : r->in->slots / 2;
     uint64_t most = r->n_in - (r->step - 1), n = 0;
 
     most = most < half ? most : half;
@@ -278,15 +307,17 @@ void anl_ring_compute(struct anl_ring_worker *w, struct anl_ring_rank *r)
     if (!s)
         s = attend(w, r, pieces + RING_BATCH - n, n, spans, r->step + (uint64_t)n == r->steps);
     if (!s)
-        s = w->device->backend->mark ? take_off(w, &step) : anl_device_finish(w->device);
+        s = w->device->backend->mark ? take_off(w, r, (uint64_t)n, &step) : anl_device_finish(w->device);
     step.end = anl_ring_now();
     w->waited = 0;
     if (s) {
         failed(w, r, "computing", step.start, s);
         return;
     }
-    if (!w->device->backend->mark)
+    if (!w->device->backend->mark) {
         anl_ring_record(w, step);
+        r->done += (uint64_t)n;
+    }
     r->left -= (double)r->queries * (double)step.keys / (!arrived && w->ring->job.p.causal ? 2 : 1);
     r->step += (uint64_t)n;
     free_slots(w, r);

@@ -75,24 +75,31 @@ static int all_done(const struct anl_ring_worker *w)
     return 1;
 }
 
+/* So long a device may take to say that what it had queued when it failed has ended. */
+#define LOST_SECONDS 10
+
 /* What is queued is waited for (I9), since its marks are the worker's. After a failure an error that comes so
- * late is not the first. */
+ * late is not the first; and a device that is lost may never come to its marks. */
 static void come_to_rest(struct anl_ring_worker *w)
 {
     anl_status s = w->device->backend->mark ? anl_device_finish(w->device) : ANL_OK;
+    double until = anl_ring_now() + LOST_SECONDS;
 
     if (s)
         anl_ring_fail(w->ring, s, "anl_ring_attn: device %d (%s), finishing: %s", w->index,
                       w->device->info.name, anl_device_message(w->device));
-    for (anl_ring_land(w); w->flying; anl_ring_land(w))
+    for (anl_ring_land(w); w->flying && anl_ring_now() < until; anl_ring_land(w))
         sleep_until_woken(w);
+    w->flying = 0;
 }
 
+/* A chunk of each rank, the later one first: the rank behind that has more to do. Or one chunk in all, if the
+ * device may need work meanwhile. */
 static int send_some(struct anl_ring_worker *w)
 {
     int sent = 0;
 
-    for (int i = 0; i < w->n_ranks; i++)
+    for (int i = w->n_ranks - 1; i >= 0 && !(sent && w->device->backend->mark); i--)
         sent |= anl_ring_send(w, w->rank[i]);
     return sent;
 }

@@ -62,17 +62,25 @@ static anl_status fault_read(struct anl_buffer *buffer, uint64_t offset, void *d
     return fails(f) ? refuse(buffer->device) : f->real->buffer_read(buffer, offset, data, size);
 }
 
-static anl_status fault_fetch(struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
+static anl_status fault_fetch(const struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
                               uint64_t rows, void *to)
 {
     struct ring_fault *f = of(buffer->device);
     return fails(f) ? refuse(buffer->device) : f->real->fetch(buffer, offset, pitch, width, rows, to);
 }
 
-static anl_status fault_put(struct anl_buffer *buffer, const void *data, uint64_t size)
+static anl_status fault_copy(const struct anl_buffer *buffer, uint64_t offset, uint64_t pitch,
+                             uint64_t width, uint64_t rows, struct anl_buffer *to, uint64_t at)
 {
     struct ring_fault *f = of(buffer->device);
-    return fails(f) ? refuse(buffer->device) : f->real->put(buffer, data, size);
+    return fails(f) ? refuse(buffer->device) : f->real->copy(buffer, offset, pitch, width, rows, to, at);
+}
+
+static anl_status fault_put(struct anl_device *device, struct anl_buffer *buffer, const void *data,
+                            uint64_t size)
+{
+    struct ring_fault *f = of(device);
+    return fails(f) ? refuse(device) : f->real->put(device, buffer, data, size);
 }
 
 static anl_status fault_settle(struct anl_device *device)
@@ -110,6 +118,7 @@ struct ring_fault *ring_fault_begin(struct anl_device *device, long fail_at, int
     f->table.attn = fault_attn;
     if (f->real->mark) {
         f->table.fetch = fault_fetch;
+        f->table.copy = fault_copy;
         f->table.put = fault_put;
         f->table.settle = fault_settle;
         f->table.mark = fault_mark;
