@@ -156,20 +156,26 @@ static double rest(const struct anl_ring_account *a)
     return left > 0 ? left : 0;
 }
 
-/* Of the ring's own code, for each chunk that was taken in or sent on, over all devices. */
-static double seconds_per_hop(const struct rig *rig, const struct rig_round *r)
+/* Of the ring's own code, for each chunk that travelled from one rank to the next; of the rounds the one with
+ * the least, since what the machine does meanwhile counts too. */
+static double seconds_per_hop(const struct rig *rig, const struct rig_round *rounds, int64_t n)
 {
-    double seconds = 0;
-    uint64_t hops = 0;
-    for (int i = 0; i < rig->devices.n; i++) {
-        seconds += rest(&r->account[i]);
-        hops += r->account[i].chunks;
+    double least = -1;
+    for (int64_t k = 0; k < n; k++) {
+        double seconds = 0, hops = 0;
+        for (int i = 0; i < rig->devices.n; i++) {
+            seconds += rest(&rounds[k].account[i]);
+            hops += (double)rounds[k].account[i].chunks;
+        }
+        if (hops > 0 && (least < 0 || seconds / hops < least))
+            least = seconds / hops;
     }
-    return hops ? seconds / (double)hops : 0;
+    return least < 0 ? 0 : least;
 }
 
-static int print_table(const struct rig *rig, const struct rig_round *r, uint64_t hash)
+static int print_table(const struct rig *rig, const struct rig_round *rounds, int64_t n, uint64_t hash)
 {
+    const struct rig_round *r = &rounds[(n - 1) / 2];
     printf("%-16s %9s %9s %9s %8s %8s %8s %7s %9s %9s %11s %9s %7s %7s\n", "device", "tokens",
            "total ms", "compute", "send", "take", "wait", "ring", "in MiB", "out MiB", "early", "shard MiB",
            "slots", "peak");
@@ -185,12 +191,13 @@ static int print_table(const struct rig *rig, const struct rig_round *r, uint64_
                early, (double)m.tensors / 1048576, (double)a->slot_bytes / 1048576, (double)m.peak / 1048576);
     }
     printf("%.2f ms, %.3f TFLOP/s, %.1f us of ring code a hop, hash %016llx\n", r->seconds * 1e3,
-           rig_flop(rig) / r->seconds * 1e-12, seconds_per_hop(rig, r) * 1e6, (unsigned long long)hash);
+           rig_flop(rig) / r->seconds * 1e-12, seconds_per_hop(rig, rounds, n) * 1e6, (unsigned long long)hash);
     return cli_finish_output();
 }
 
-static int print_json(const struct rig *rig, const struct rig_round *r, uint64_t hash)
+static int print_json(const struct rig *rig, const struct rig_round *rounds, int64_t n, uint64_t hash)
 {
+    const struct rig_round *r = &rounds[(n - 1) / 2];
     const struct rig_shape *s = &rig->shape;
     cJSON *root = cJSON_CreateObject(), *devices;
     char text[20];
@@ -202,7 +209,7 @@ static int print_json(const struct rig *rig, const struct rig_round *r, uint64_t
     cJSON_AddStringToObject(root, "type", anl_dtype_name(s->type));
     cJSON_AddBoolToObject(root, "causal", s->causal);
     cJSON_AddNumberToObject(root, "seconds", r->seconds);
-    cJSON_AddNumberToObject(root, "seconds_per_hop", seconds_per_hop(rig, r));
+    cJSON_AddNumberToObject(root, "seconds_per_hop", seconds_per_hop(rig, rounds, n));
     cJSON_AddNumberToObject(root, "flop_per_second", rig_flop(rig) / r->seconds);
     cJSON_AddStringToObject(root, "hash", text);
     devices = cJSON_AddArrayToObject(root, "devices");
@@ -272,7 +279,7 @@ int cmd_ring(int argc, char **argv)
     if (code == CLI_OK && o.trace)
         code = rig_trace(rig, o.trace, steps, n_steps < MAX_STEPS ? n_steps : MAX_STEPS);
     if (code == CLI_OK)
-        code = (o.json ? print_json : print_table)(rig, &rounds[(o.rounds - 1) / 2], hash);
+        code = (o.json ? print_json : print_table)(rig, rounds, o.rounds, hash);
 done:
     rig_close(rig);
     free(steps);
