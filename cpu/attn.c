@@ -184,7 +184,7 @@ static void values(const struct job *j, struct work *w, const struct cpu_softmax
         for (int64_t c = 0; c < j->dvp; c += k->nr)
             k->gemm(rows, w->s + b * LAW_BLOCK,
                     w->v + c * LAW_SPAN + (int64_t)b * LAW_BLOCK * k->nr, LAW_BLOCK, w->o + c,
-                    j->dvp, CPU_GEMM_CHAIN);
+                    j->dvp, CPU_GEMM_CHAIN, NULL);
     }
 }
 
@@ -244,7 +244,7 @@ static void sub_tile(const struct job *j, const struct tile *t, int64_t r0, int 
     if (!most)
         return;
     for (int c = 0; c < most; c += k->nr)
-        k->gemm(rows, q, w->k + c * j->dk, (int)j->dk, w->s + c, CPU_LDA, CPU_GEMM_STORE);
+        k->gemm(rows, q, w->k + c * j->dk, (int)j->dk, w->s + c, CPU_LDA, CPU_GEMM_STORE, NULL);
     k->softmax(row, rows);
     values(j, w, row, rows, most);
     end_rows(j, r0, rows, row, w, run);

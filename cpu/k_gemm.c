@@ -3,7 +3,7 @@
 #include "cpu/vec.h"
 
 void K(gemm)(int rows, const float *a, const float *b, int kn, float *c, int64_t ldc,
-             enum cpu_gemm_mode mode);
+             enum cpu_gemm_mode mode, const void *next);
 void K(values)(int rows, const float *p, const float *v, int keys,
                const struct cpu_softmax *row, float *o, int64_t ldo);
 
@@ -15,12 +15,16 @@ struct todo {
     float *c; /* rows of ldc */
     int64_t ldc;
     enum cpu_gemm_mode mode;
+    uintptr_t next; /* memory that is read after this */
     /* values only; bit j of rises: some row has a rescale[j] */
     const struct cpu_softmax *row;
     unsigned rises;
 };
 
 #define AHEAD 32 /* k: far enough for a panel that comes from the outer caches */
+
+#define NEXT 8   /* bytes of what comes next that are asked for with each k: its first read would wait for
+                  * memory, once for all rows of a task */
 
 /* Asks for row k of a panel, which may be past its end: a hint, not a read. */
 static inline void fetch(const float *b, int k)
@@ -34,11 +38,13 @@ static inline void fetch(const float *b, int k)
 /* acc goes on over kn k. rows is a constant wherever this is inlined. */
 static inline __attribute__((always_inline)) void chains(const int rows, const float *restrict a,
                                                          const float *restrict b, int kn,
-                                                         vf (*acc)[2])
+                                                         uintptr_t next, vf (*acc)[2])
 {
     for (int k = 0; k < kn; k++) {
         vf b0 = v_load(b + k * GEMM_NR), b1 = v_load(b + k * GEMM_NR + VL);
         fetch(b, k + AHEAD);
+        if (k % (64 / NEXT) == 0)
+            __builtin_prefetch((const char *)(next + (uintptr_t)k * NEXT), 0, 2);
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
             vf x = v_splat(a[i * CPU_LDA + k]);
@@ -73,7 +79,7 @@ static inline __attribute__((always_inline)) void product(const int rows, const 
         for (int i = 0; i < rows; i++)
             acc[i][0] = acc[i][1] = v_splat(0.0f);
     }
-    chains(rows, t->a, t->b, t->kn, acc);
+    chains(rows, t->a, t->b, t->kn, t->next, acc);
     if (t->mode == CPU_GEMM_ADD) {
 #pragma GCC unroll 12
         for (int i = 0; i < rows; i++) {
@@ -103,7 +109,7 @@ static inline __attribute__((always_inline)) void rescaled(const int rows, const
             }
         }
         chains(rows, t->a + k, t->b + k * GEMM_NR,
-               t->kn - k < LAW_BLOCK ? t->kn - k : LAW_BLOCK, acc);
+               t->kn - k < LAW_BLOCK ? t->kn - k : LAW_BLOCK, (uintptr_t)t->b, acc);
     }
     store(rows, t, acc);
 }
@@ -170,11 +176,12 @@ static inline __attribute__((always_inline)) void pick(int rows, const struct to
 }
 
 void K(gemm)(int rows, const float *a, const float *b, int kn, float *c, int64_t ldc,
-             enum cpu_gemm_mode mode)
+             enum cpu_gemm_mode mode, const void *next)
 {
     struct todo t = { .a = a, .b = b, .kn = kn, .c = c, .ldc = ldc, .mode = mode };
 
-    for (; rows > 0; rows -= GEMM_MR, t.a += GEMM_MR * CPU_LDA, t.c += GEMM_MR * ldc)
+    t.next = (uintptr_t)(next ? next : b);
+    for (; rows > 0; rows -= GEMM_MR, t.a += GEMM_MR * CPU_LDA, t.c += GEMM_MR * ldc, t.next += NEXT * kn)
         pick(rows < GEMM_MR ? rows : GEMM_MR, &t, 0);
 }
 

@@ -8,7 +8,7 @@
 
 #define SPAN 512
 #define MAX_ROWS 192   /* rows of a task: its block of x (192 x 528 floats) stays in a 1 MiB cache */
-#define MAX_PANELS 32  /* panels of a task: so many share the copying of its rows */
+#define MAX_PANELS 64  /* panels of a task: so many share the copying of its rows */
 
 struct job {
     const struct cpu_device *d;
@@ -66,6 +66,19 @@ static void finish_row(const struct cpu_kernels *k, const struct anl_linear_para
     k->narrow(p->out.dtype, narrowed, (uint16_t *)anl_host_ptr(&p->out) + at, n);
 }
 
+/* What the kernel reads after span k0 of the task's panel q: the next panel's, or the first one's next
+ * span. Only f32 weights are read by it; others are unpacked, in one go. */
+static const void *next_panel(const struct job *j, int64_t panel0, int64_t q, int64_t panels, int64_t k0)
+{
+    int64_t row = j->d->k->nr * (int64_t)sizeof(float);
+    int last = q + 1 == panels;
+
+    if (j->w->base.dtype != ANL_F32)
+        return NULL;
+    return j->w->panel + (uint64_t)(last ? panel0 : panel0 + q + 1) * j->w->panel_bytes +
+           (last ? k0 + SPAN : k0) * row;
+}
+
 static void task(void *arg, int64_t i, char *memory)
 {
     const struct job *j = arg;
@@ -87,7 +100,7 @@ static void task(void *arg, int64_t i, char *memory)
                                        j->w->panel + (uint64_t)(panel0 + q) * j->w->panel_bytes, k0,
                                        kn, w.b);
             k->gemm((int)rows, w.a, b, kn, w.c + q * k->nr, stride,
-                    k0 ? CPU_GEMM_ADD : CPU_GEMM_STORE);
+                    k0 ? CPU_GEMM_ADD : CPU_GEMM_STORE, next_panel(j, panel0, q, panels, k0));
         }
     }
     for (int64_t r = 0; r < rows; r++)
