@@ -71,10 +71,10 @@ static void pick_cpu_tiles(struct job *j)
 {
     struct tiles *t = &j->t;
 
-    t->bq = j->sq > 16 ? 64 : 16;
+    t->bq = j->sq > 16 ? 64 : j->sq > 1 ? 16 : 1;
     t->threads = 1;
-    snprintf(t->options, sizeof t->options, "-DVW=16 -DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRS=4 -DKV4=%d",
-             t->dp, t->dvp, (int)kv_type(j->p), t->bq, j->d->wide ? 4 : 1);
+    snprintf(t->options, sizeof t->options, "-DVW=16 -DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRS=%d -DKV4=%d",
+             t->dp, t->dvp, (int)kv_type(j->p), t->bq, t->bq > 1 ? 4 : 1, j->d->wide ? 4 : 1);
 }
 
 /* attn_flow counts keys, and bytes from row to row, by int. */

@@ -13,18 +13,49 @@
 
 #define DVV (DVP / 16)
 
-/* Keys of the block to kt[d][64], 0 where there are none. */
-static void pack_k(__global const float *k, long at, long stride, int keys, int d_end, float *kt)
+/* Element i of a, of b, of the next: those of the lower halves, and of the upper ones. */
+static inline float16 zip_low(float16 a, float16 b)
 {
-    for (int key = 0; key < LAW_BLOCK; key++)
+    return (float16)(a.s0, b.s0, a.s1, b.s1, a.s2, b.s2, a.s3, b.s3, a.s4, b.s4, a.s5, b.s5, a.s6, b.s6,
+                     a.s7, b.s7);
+}
+
+static inline float16 zip_high(float16 a, float16 b)
+{
+    return (float16)(a.s8, b.s8, a.s9, b.s9, a.sa, b.sa, a.sb, b.sb, a.sc, b.sc, a.sd, b.sd, a.se, b.se,
+                     a.sf, b.sf);
+}
+
+/* 16 rows of 16 turned: four times each row is zipped with the one eight further on. */
+static inline void turn(float16 *t)
+{
+    for (int round = 0; round < 4; round++) {
+        float16 u[16];
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            u[2 * i] = zip_low(t[i], t[i + 8]);
+            u[2 * i + 1] = zip_high(t[i], t[i + 8]);
+        }
+#pragma unroll
+        for (int i = 0; i < 16; i++)
+            t[i] = u[i];
+    }
+}
+
+/* Keys of the block to kt[d][64], 0 where there are none. */
+static void pack_k(__global const float *k, long at, long stride, int keys, int d_end, float16 *kt)
+{
+    for (int key = 0; key < LAW_BLOCK; key += 16)
         for (int d = 0; d < DP; d += 16) {
-            union {
-                float16 v;
-                float e[16];
-            } u;
-            u.v = key < keys ? load16(k, at + key * stride + d, d_end - d, KVT) : (float16)(0.0f);
+            float16 t[16];
+#pragma unroll
             for (int i = 0; i < 16; i++)
-                kt[(d + i) * LAW_BLOCK + key] = u.e[i];
+                t[i] = key + i < keys ? load16(k, at + (key + i) * stride + d, d_end - d, KVT)
+                                      : (float16)(0.0f);
+            turn(t);
+#pragma unroll
+            for (int i = 0; i < 16; i++)
+                kt[(d + i) * (LAW_BLOCK / 16) + key / 16] = t[i];
         }
 }
 
@@ -222,7 +253,7 @@ __kernel void attn_cpu(__global const float *q, long4 qv, __global const float *
         }
         for (long key0 = span * LAW_SPAN; key0 < key_end; key0 += LAW_BLOCK) {
             const int keys = (int)min(key_end - key0, (long)LAW_BLOCK);
-            pack_k(kk, k_at + (key0 - piece0) * kv.w, kv.w, keys, d_end, (float *)kt);
+            pack_k(kk, k_at + (key0 - piece0) * kv.w, kv.w, keys, d_end, kt);
             int wild = pack_v(vv, v_at + (key0 - piece0) * vv4.w, vv4.w, keys, dv_end, vt);
             for (int r = r_lo; r < r_hi; r += RS) {
                 if (causal && pos0 + r + RS <= key0)

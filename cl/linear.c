@@ -38,18 +38,21 @@ static anl_status run_cpu(struct anl_cl_device *d, const struct anl_linear_param
 {
     const struct anl_cl_weights *w = (const struct anl_cl_weights *)p->w;
     int64_t t_end = p->x.dim[0], step = launch_tokens(d, p->w, 64);
+    /* vectors of 16 features that a work-item has of one token: as many as leave work for all threads */
+    int nr = w->np / 64 >= 2 * d->base.info.threads ? 4 : 2, row = t_end == 1;
+    int64_t features = 16 * (row ? nr : 2);
     char options[96];
     anl_status s = ANL_OK;
 
-    snprintf(options, sizeof options, "-DVW=16 -DWT=%d -DTB=64 -DRT=%d", (int)p->w->dtype,
-             d->wide ? 8 : 3);
+    snprintf(options, sizeof options, "-DVW=16 -DWT=%d -DTB=64 -DRT=%d -DNR=%d", (int)p->w->dtype,
+             d->wide ? 8 : 3, nr);
     for (int64_t t = 0; !s && t < t_end; t += step) {
         int64_t t1 = t + step < t_end ? t + step : t_end;
-        size_t groups[2] = { (size_t)anl_cl_ceil_div(w->np, 32), (size_t)anl_cl_ceil_div(t1 - t, 64) };
+        size_t groups[2] = { (size_t)anl_cl_ceil_div(w->np, features), (size_t)anl_cl_ceil_div(t1 - t, 64) };
         size_t group[2] = { 1, 1 };
         struct anl_cl_call c;
 
-        anl_cl_begin(&c, d, ANL_CL_LINEAR_CPU, options, "linear_cpu");
+        anl_cl_begin(&c, d, ANL_CL_LINEAR_CPU, options, row ? "linear_cpu_row" : "linear_cpu");
         anl_cl_arg_weights(&c, w);
         anl_cl_arg_long(&c, w->kp);
         anl_cl_arg_linear(&c, p);
