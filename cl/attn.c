@@ -6,33 +6,11 @@
  * the caller's states. */
 #include <stdio.h>
 
-#include "cl/cl.h"
-#include "law/scalar.h"
+#include "cl/attn.h"
 
-#include "law/num.h"
-
-#define SPAN LAW_SPAN
 #define STATE_BYTES (128 << 20) /* of the states of one launch, at least: */
 #define STATE_SHARE 128         /* or such a part of the device's memory */
-#define ROW_QUERIES 15          /* up to this many queries a head go by attn_row */
 #define READ_FMA 8              /* a value that is only read takes as long as so many fma */
-
-struct tiles {
-    int dp, dvp, bq, threads, cpu, flow;
-    int part_o; /* columns of o that registers hold at a time; 0: all */
-    char options[192];
-};
-
-struct job {
-    struct anl_cl_device *d;
-    const struct anl_attn_params *p;
-    int64_t sq, sk, offset, heads, group, dim, dv;
-    int64_t span0, spans; /* the first that the pieces hold, and how many */
-    int phases;           /* bits 1, 2: those that the call is to go through */
-    float c;
-    struct tiles t;
-    cl_mem scratch_o, scratch_ml, odd;
-};
 
 /* What one launch covers: heads of batch * H, tiles of a head. */
 struct part {
@@ -40,7 +18,7 @@ struct part {
     int first;
 };
 
-static int64_t state_bytes(const struct anl_cl_device *d)
+int64_t anl_cl_attn_state_bytes(const struct anl_cl_device *d)
 {
     int64_t share = (int64_t)(d->base.info.memory / STATE_SHARE);
 
@@ -52,13 +30,13 @@ static int round_up(int64_t x, int to)
     return (int)(anl_cl_ceil_div(x, to) * to);
 }
 
-static anl_dtype kv_type(const struct anl_attn_params *p)
+anl_dtype anl_cl_attn_kv_type(const struct anl_attn_params *p)
 {
     return p->n_pieces ? p->pieces[0].k.dtype : ANL_F32;
 }
 
 /* Queries, keys and values may be read 16 bytes at a time. */
-static int aligned(const struct anl_attn_params *p)
+int anl_cl_attn_aligned(const struct anl_attn_params *p)
 {
     int yes = anl_cl_aligned(&p->q);
 
@@ -67,18 +45,19 @@ static int aligned(const struct anl_attn_params *p)
     return yes;
 }
 
-static void pick_cpu_tiles(struct job *j)
+static void pick_cpu_tiles(struct anl_cl_attn_job *j)
 {
-    struct tiles *t = &j->t;
+    struct anl_cl_attn_tiles *t = &j->t;
 
     t->bq = j->sq > 16 ? 64 : j->sq > 1 ? 16 : 1;
     t->threads = 1;
-    snprintf(t->options, sizeof t->options, "-DVW=16 -DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRS=%d -DKV4=%d",
-             t->dp, t->dvp, (int)kv_type(j->p), t->bq, t->bq > 1 ? 4 : 1, j->d->wide ? 4 : 1);
+    snprintf(t->options, sizeof t->options,
+             "-DVW=16 -DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRS=%d -DKV4=%d", t->dp, t->dvp,
+             (int)anl_cl_attn_kv_type(j->p), t->bq, t->bq > 1 ? 4 : 1, j->d->wide ? 4 : 1);
 }
 
 /* attn_flow counts keys, and bytes from row to row, by int. */
-static int can_flow(const struct job *j)
+static int can_flow(const struct anl_cl_attn_job *j)
 {
     const struct anl_attn_params *p = j->p;
     const int64_t most = INT64_C(1) << 28;
@@ -91,9 +70,9 @@ static int can_flow(const struct job *j)
     return yes;
 }
 
-static void set_flow_tile(struct job *j, const struct anl_cl_attn_tile *a)
+static void set_flow_tile(struct anl_cl_attn_job *j, const struct anl_cl_attn_tile *a)
 {
-    struct tiles *t = &j->t;
+    struct anl_cl_attn_tiles *t = &j->t;
 
     t->flow = 1;
     t->bq = a->bq;
@@ -103,13 +82,13 @@ static void set_flow_tile(struct job *j, const struct anl_cl_attn_tile *a)
     snprintf(t->options, sizeof t->options,
              "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DNTX=%d -DSTAGE=%d -DQRES=%d -DUQ=%d -DUV=%d "
              "-DALIGNED=%d -DWHOLE=%d -DHALF=1",
-             t->dp, t->dvp, (int)kv_type(j->p), a->bq, t->dvp / 8, a->dc, a->qres, a->uq, a->uv,
-             aligned(j->p), j->dim == t->dp && j->dv == t->dvp);
+             t->dp, t->dvp, (int)anl_cl_attn_kv_type(j->p), a->bq, t->dvp / 8, a->dc, a->qres, a->uq,
+             a->uv, anl_cl_attn_aligned(j->p), j->dim == t->dp && j->dv == t->dvp);
 }
 
-static void set_gpu_tile(struct job *j, const struct anl_cl_attn_tile *a)
+static void set_gpu_tile(struct anl_cl_attn_job *j, const struct anl_cl_attn_tile *a)
 {
-    struct tiles *t = &j->t;
+    struct anl_cl_attn_tiles *t = &j->t;
 
     t->flow = 0;
     t->dp = j->dim <= 64 ? 64 : round_up(j->dim, 32);
@@ -119,26 +98,27 @@ static void set_gpu_tile(struct job *j, const struct anl_cl_attn_tile *a)
     snprintf(t->options, sizeof t->options,
              "-DDP=%d -DDVP=%d -DKVT=%d -DBQ=%d -DRQ=%d -DRK=%d -DDC=%d -DVC=%d -DQRES=%d -DUQ=%d "
              "-DUV=%d -DALIGNED=%d -DOC=%d",
-             t->dp, t->dvp, (int)kv_type(j->p), a->bq, a->rq, a->rk, a->dc, a->vc, a->qres, a->uq,
-             a->uv, aligned(j->p), t->part_o);
+             t->dp, t->dvp, (int)anl_cl_attn_kv_type(j->p), a->bq, a->rq, a->rk, a->dc, a->vc, a->qres,
+             a->uq, a->uv, anl_cl_attn_aligned(j->p), t->part_o);
 }
 
-static enum anl_cl_unit tile_unit(const struct job *j)
+static enum anl_cl_unit tile_unit(const struct anl_cl_attn_job *j)
 {
     return j->t.cpu ? ANL_CL_ATTN_CPU : j->t.flow ? ANL_CL_ATTN_FLOW : ANL_CL_ATTN_TILE;
 }
 
-static const char *tile_kernel(const struct job *j)
+static const char *tile_kernel(const struct anl_cl_attn_job *j)
 {
     return j->t.cpu ? "attn_cpu" : j->t.flow ? "attn_flow" : "attn_tile";
 }
 
 /* The first whose kernel can have its work-items: the one that suits the heads, then the safe ones. */
-static anl_status pick_gpu_tiles(struct job *j)
+static anl_status pick_gpu_tiles(struct anl_cl_attn_job *j)
 {
     const struct anl_cl_attn_tile tiles[3] = { anl_cl_pick_attn_tile(j->d, j->t.dp, j->t.dvp),
                                                anl_cl_safe_attn_tile(j->d, j->d->max_group, j->t.dvp),
-                                               anl_cl_safe_attn_tile(j->d, ANL_CL_LEAST_GROUP, j->t.dvp) };
+                                               anl_cl_safe_attn_tile(j->d, ANL_CL_LEAST_GROUP,
+                                                                     j->t.dvp) };
 
     for (int i = tiles[0].flow && !can_flow(j) ? 1 : 0;; i++) {
         struct anl_cl_call c;
@@ -153,7 +133,7 @@ static anl_status pick_gpu_tiles(struct job *j)
 }
 
 /* Where registers hold a part of o only, a span's o lies behind the running ones. */
-static anl_status states(struct job *j, int64_t rows)
+anl_status anl_cl_attn_scratch(struct anl_cl_attn_job *j, int64_t rows)
 {
     uint64_t o = (uint64_t)rows * (uint64_t)j->t.dvp * 4 * (j->t.part_o ? 2 : 1);
     anl_status s = anl_cl_scratch(j->d, 0, o, &j->scratch_o);
@@ -162,7 +142,8 @@ static anl_status states(struct job *j, int64_t rows)
 }
 
 /* Queries of a part are rows [lo, hi) of each head. */
-static void part_queries(const struct job *j, const struct part *a, int64_t *lo, int64_t *hi)
+static void part_queries(const struct anl_cl_attn_job *j, const struct part *a, int64_t *lo,
+                         int64_t *hi)
 {
     *lo = a->tile0 - j->offset;
     *hi = *lo + a->n_tiles * j->t.bq;
@@ -170,9 +151,9 @@ static void part_queries(const struct job *j, const struct part *a, int64_t *lo,
     *hi = *hi > j->sq ? j->sq : *hi;
 }
 
-void anl_cl_arg_result(struct anl_cl_call *c, const struct anl_tensor *any, const struct anl_tensor *out,
-                       const struct anl_tensor *m, const struct anl_tensor *l,
-                       const struct anl_tensor *o)
+void anl_cl_arg_result(struct anl_cl_call *c, const struct anl_tensor *any,
+                       const struct anl_tensor *out, const struct anl_tensor *m,
+                       const struct anl_tensor *l, const struct anl_tensor *o)
 {
     anl_cl_arg_tensor(c, out, any);
     anl_cl_arg_int(c, (int32_t)out->dtype);
@@ -182,13 +163,13 @@ void anl_cl_arg_result(struct anl_cl_call *c, const struct anl_tensor *any, cons
     anl_cl_arg_int(c, (out->buffer ? 1 : 0) | (m->buffer ? 2 : 0));
 }
 
-static void result_args(struct anl_cl_call *c, const struct anl_attn_params *p)
+void anl_cl_attn_result_args(struct anl_cl_call *c, const struct anl_attn_params *p)
 {
     anl_cl_arg_result(c, &p->q, &p->out, &p->m, &p->l, &p->o);
 }
 
-static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t head_rows, int64_t shift,
-                      int64_t i0, int64_t n)
+static anl_status end(struct anl_cl_attn_job *j, int64_t head0, int64_t n_heads, int64_t head_rows,
+                      int64_t shift, int64_t i0, int64_t n)
 {
     size_t group[2] = { 64, 1 };
     size_t groups[2] = { (size_t)anl_cl_ceil_div(n * j->dv, 64), (size_t)n_heads };
@@ -205,14 +186,14 @@ static anl_status end(struct job *j, int64_t head0, int64_t n_heads, int64_t hea
     anl_cl_arg_long(&c, shift);
     anl_cl_arg_long(&c, i0);
     anl_cl_arg_long(&c, n);
-    result_args(&c, j->p);
+    anl_cl_attn_result_args(&c, j->p);
     return anl_cl_launch(&c, 2, groups, group);
 }
 
 /* The running states of n_heads times head_rows rows from row state0 of scratch on, the first of a head
  * being query i0: the caller's, or fresh. */
-static anl_status begin(struct job *j, int64_t state0, int64_t head0, int64_t n_heads, int64_t head_rows,
-                        int64_t i0)
+anl_status anl_cl_attn_begin(struct anl_cl_attn_job *j, int64_t state0, int64_t head0, int64_t n_heads,
+                             int64_t head_rows, int64_t i0)
 {
     const struct anl_attn_params *p = j->p;
     size_t group[2] = { 64, 1 };
@@ -238,8 +219,8 @@ static anl_status begin(struct job *j, int64_t state0, int64_t head0, int64_t n_
 }
 
 /* Spans [lo, hi) of a piece meet the part's queries. */
-static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece *piece, int64_t lo,
-                       int64_t hi, int phases)
+static anl_status meet(struct anl_cl_attn_job *j, struct part *a, const struct anl_kv_piece *piece,
+                       int64_t lo, int64_t hi, int phases)
 {
     const struct anl_attn_params *p = j->p;
     size_t groups[2] = { (size_t)a->n_tiles, (size_t)a->n_heads };
@@ -280,7 +261,7 @@ static anl_status meet(struct job *j, struct part *a, const struct anl_kv_piece 
 }
 
 /* Spans that a launch of so many rows may go through. */
-static int64_t launch_spans(const struct job *j, int64_t rows)
+int64_t anl_cl_attn_launch_spans(const struct anl_cl_attn_job *j, int64_t rows)
 {
     double fit = j->d->launch_fma / ((double)rows * SPAN * (double)(j->t.dp + j->t.dvp));
 
@@ -288,7 +269,7 @@ static int64_t launch_spans(const struct job *j, int64_t rows)
 }
 
 /* The pieces' spans meet the part, from the last downwards; queries [.., hi). */
-static anl_status sweep(struct job *j, struct part *a, int64_t hi, int64_t step, int phases)
+static anl_status sweep(struct anl_cl_attn_job *j, struct part *a, int64_t hi, int64_t step, int phases)
 {
     /* no query's own span lies above */
     int64_t own_top = j->offset + hi - 1 < 0 ? 0 : (j->offset + hi - 1) / SPAN;
@@ -307,15 +288,15 @@ static anl_status sweep(struct job *j, struct part *a, int64_t hi, int64_t step,
     return s;
 }
 
-static anl_status run_part(struct job *j, struct part *a)
+static anl_status run_part(struct anl_cl_attn_job *j, struct part *a)
 {
-    int64_t rows = a->n_tiles * j->t.bq, lo, hi, step = launch_spans(j, rows * a->n_heads);
+    int64_t rows = a->n_tiles * j->t.bq, lo, hi, step = anl_cl_attn_launch_spans(j, rows * a->n_heads);
     int64_t query0 = a->tile0 - j->offset; /* of the first row, there or not */
     anl_status s = ANL_OK;
 
     part_queries(j, a, &lo, &hi);
     if (j->p->resume) {
-        s = begin(j, 0, a->head0, a->n_heads, rows, query0);
+        s = anl_cl_attn_begin(j, 0, a->head0, a->n_heads, rows, query0);
         a->first = 0;
     }
     if (j->p->n_pieces == 1 && j->spans <= step) {
@@ -328,12 +309,13 @@ static anl_status run_part(struct job *j, struct part *a)
             s = sweep(j, a, hi, step, 2);
     }
     if (!s && a->first) /* no span at all */
-        s = begin(j, 0, a->head0, a->n_heads, rows, query0);
+        s = anl_cl_attn_begin(j, 0, a->head0, a->n_heads, rows, query0);
     return s ? s : end(j, a->head0, a->n_heads, rows, lo - query0, lo, hi - lo);
 }
 
 /* Blocks of a piece from its block first on, as many as a launch may read. */
-static anl_status scan_some(struct job *j, const struct anl_kv_piece *k, int64_t first, int64_t blocks)
+static anl_status scan_some(struct anl_cl_attn_job *j, const struct anl_kv_piece *k, int64_t first,
+                            int64_t blocks)
 {
     int64_t heads = j->heads / j->group;
     size_t groups[2] = { (size_t)blocks, (size_t)(j->p->q.dim[0] * heads) }, group[2] = { 64, 1 };
@@ -354,7 +336,7 @@ static anl_status scan_some(struct job *j, const struct anl_kv_piece *k, int64_t
 }
 
 /* Which blocks have values that are not finite. */
-static anl_status scan(struct job *j)
+static anl_status scan(struct anl_cl_attn_job *j)
 {
     const struct anl_attn_params *p = j->p;
     double heads = (double)p->q.dim[0] * (double)(j->heads / j->group);
@@ -373,11 +355,11 @@ static anl_status scan(struct job *j)
 
 /* The other programs, and scratch for so many rows of states: what may fail does so before the first
  * launch. */
-static anl_status tiles_ready(struct job *j, int64_t rows)
+static anl_status tiles_ready(struct anl_cl_attn_job *j, int64_t rows)
 {
     struct anl_cl_device *d = j->d;
     int64_t blocks = anl_cl_ceil_div(j->sk, LAW_BLOCK), heads = j->heads / j->group;
-    anl_status s = states(j, rows);
+    anl_status s = anl_cl_attn_scratch(j, rows);
 
     if (!s)
         s = anl_cl_ready(d, ANL_CL_ATTN_END, "", "attn_end");
@@ -390,7 +372,7 @@ static anl_status tiles_ready(struct job *j, int64_t rows)
     return s ? s : anl_cl_scratch(d, 2, (uint64_t)(j->p->q.dim[0] * heads * blocks + 1) * 4, &j->odd);
 }
 
-static anl_status run_tiles(struct job *j)
+static anl_status run_tiles(struct anl_cl_attn_job *j)
 {
     int64_t bq = j->t.bq, n_heads = j->p->q.dim[0] * j->heads;
     int64_t tile0 = j->offset / bq * bq, tiles, max_rows, tiles_each, heads_each;
@@ -400,7 +382,7 @@ static anl_status run_tiles(struct job *j)
     if (tile0 > j->offset)
         tile0 -= bq;
     tiles = anl_cl_ceil_div(j->offset + j->sq - tile0, bq);
-    max_rows = state_bytes(j->d) / (j->t.dvp * 4 + 8);
+    max_rows = anl_cl_attn_state_bytes(j->d) / (j->t.dvp * 4 + 8);
     if (fit < (double)max_rows)
         max_rows = (int64_t)fit;
     tiles_each = max_rows / bq < tiles ? max_rows / bq : tiles;
@@ -422,131 +404,12 @@ static anl_status run_tiles(struct job *j)
     return s;
 }
 
-/* The options of attn_row, and its work-items: one for each 8 elements of a tile, or as many as the
- * kernel can have. */
-static anl_status pick_row_group(struct job *j)
-{
-    const struct anl_attn_params *p = j->p;
-    struct tiles *t = &j->t;
-
-    for (t->threads = 512;; t->threads /= 2) {
-        struct anl_cl_call c;
-        if ((size_t)t->threads > j->d->max_group)
-            continue;
-        snprintf(t->options, sizeof t->options, "-DKVT=%d -DNT=%d -DD=%d -DDV=%d -DALIGNED=%d",
-                 (int)kv_type(p), t->threads, (int)j->dim, (int)j->dv, aligned(p));
-        anl_cl_begin(&c, j->d, ANL_CL_ATTN_ROW, t->options, "attn_row");
-        if (t->threads == ANL_CL_LEAST_GROUP || anl_cl_fits(&c, (size_t)t->threads))
-            return c.status;
-    }
-}
-
-/* The states of spans g to g + n - 1, in piece k, of rows / sq heads; span base would be column 0. */
-static anl_status row_some(struct job *j, const struct anl_kv_piece *k, int64_t base, int64_t head0,
-                           int64_t rows, int64_t g, int64_t n)
-{
-    const struct anl_attn_params *p = j->p;
-    size_t groups[2] = { (size_t)n, (size_t)rows }, group[2] = { (size_t)j->t.threads, 1 };
-    struct anl_cl_call c;
-
-    anl_cl_begin(&c, j->d, ANL_CL_ATTN_ROW, j->t.options, "attn_row");
-    anl_cl_arg_tensor(&c, &p->q, &p->q);
-    anl_cl_arg_tensor(&c, &k->k, &p->q);
-    anl_cl_arg_tensor(&c, &k->v, &p->q);
-    anl_cl_arg_mem(&c, j->scratch_o);
-    anl_cl_arg_mem(&c, j->scratch_ml);
-    anl_cl_arg_int(&c, (int32_t)j->heads);
-    anl_cl_arg_int(&c, (int32_t)j->group);
-    anl_cl_arg_long(&c, head0);
-    anl_cl_arg_long(&c, j->offset);
-    anl_cl_arg_long(&c, j->sq);
-    anl_cl_arg_int(&c, j->t.dvp);
-    anl_cl_arg_long(&c, base);
-    anl_cl_arg_int(&c, (int32_t)j->spans);
-    anl_cl_arg_long(&c, k->start);
-    anl_cl_arg_long(&c, k->k.dim[2]);
-    anl_cl_arg_long(&c, g);
-    anl_cl_arg_int(&c, p->causal != 0);
-    anl_cl_arg_float(&c, j->c);
-    return anl_cl_launch(&c, 2, groups, group);
-}
-
-/* A span's states of all queries of rows / sq heads, by piece: of the spans that a query visits. */
-static anl_status row_spans(struct job *j, int64_t head0, int64_t rows)
-{
-    int64_t step = launch_spans(j, rows), last = (j->sk - 1) / SPAN;
-    int64_t own0 = j->offset < 0 ? 0 : j->offset / SPAN;
-    int64_t own1 = j->offset + j->sq - 1 < 0 ? 0 : (j->offset + j->sq - 1) / SPAN;
-    int64_t lo = j->phases & 1 ? 0 : own0 + 1, hi = j->phases & 2 ? last + 1 : own1 + 1, column = 0;
-    anl_status s = ANL_OK;
-
-    for (int i = 0; i < j->p->n_pieces; i++) {
-        const struct anl_kv_piece *k = &j->p->pieces[i];
-        int64_t span0 = k->start / SPAN, spans = anl_cl_ceil_div(k->k.dim[2], SPAN);
-        int64_t end = span0 + spans < hi ? span0 + spans : hi;
-        for (int64_t g = span0 > lo ? span0 : lo; !s && g < end; g += step)
-            s = row_some(j, k, span0 - column, head0, rows, g, end - g < step ? end - g : step);
-        column += spans;
-    }
-    return s;
-}
-
-/* The states of their spans merged, and the result. */
-static anl_status row_merge(struct job *j, int64_t head0, int64_t rows)
-{
-    size_t group[1] = { 64 }, groups[1] = { (size_t)anl_cl_ceil_div(rows * j->dv, 64) };
-    struct anl_cl_call c;
-
-    anl_cl_begin(&c, j->d, ANL_CL_ATTN_END, "", "attn_merge");
-    anl_cl_arg_mem(&c, j->scratch_o);
-    anl_cl_arg_mem(&c, j->scratch_ml);
-    anl_cl_arg_int(&c, j->t.dvp);
-    anl_cl_arg_int(&c, (int32_t)j->dv);
-    anl_cl_arg_int(&c, (int32_t)j->span0);
-    anl_cl_arg_int(&c, (int32_t)j->spans);
-    anl_cl_arg_int(&c, (int32_t)((j->sk - 1) / SPAN));
-    anl_cl_arg_int(&c, (int32_t)j->heads);
-    anl_cl_arg_long(&c, head0);
-    anl_cl_arg_long(&c, j->sq);
-    anl_cl_arg_long(&c, j->offset);
-    anl_cl_arg_int(&c, j->phases);
-    anl_cl_arg_long(&c, rows);
-    anl_cl_arg_int(&c, j->p->resume != 0);
-    result_args(&c, j->p);
-    return anl_cl_launch(&c, 1, groups, group);
-}
-
-/* Few queries: one work-group per query and span. What follows their states is finish(). */
-static anl_status run_rows(struct job *j, const char *kernel,
-                           anl_status (*finish)(struct job *j, int64_t head0, int64_t rows))
-{
-    int64_t n_heads = j->p->q.dim[0] * j->heads, states_each = j->spans + (j->p->resume ? 1 : 0);
-    int64_t each = state_bytes(j->d) / ((j->t.dvp * 4 + 8) * states_each) / j->sq;
-    int64_t fit = launch_spans(j, j->sq) / j->spans; /* heads that a launch may have */
-    anl_status s;
-
-    each = each < fit ? each : fit;
-    each = each < 1 ? 1 : each < n_heads ? each : n_heads;
-    s = pick_row_group(j);
-    if (!s)
-        s = anl_cl_ready(j->d, ANL_CL_ATTN_END, "", kernel);
-    if (!s)
-        s = states(j, each * j->sq * states_each);
-    for (int64_t h = 0; !s && h < n_heads; h += each) {
-        int64_t n = n_heads - h < each ? n_heads - h : each;
-        s = row_spans(j, h, n * j->sq);
-        if (!s && j->p->resume)
-            s = begin(j, n * j->sq * j->spans, h, n, j->sq, 0);
-        if (!s)
-            s = finish(j, h, n * j->sq);
-    }
-    return s;
-}
-
 /* All but the tiles. */
-static struct job make_job(struct anl_cl_device *d, const struct anl_attn_params *p)
+struct anl_cl_attn_job anl_cl_attn_job(struct anl_cl_device *d, const struct anl_attn_params *p)
 {
-    struct job j = { .d = d, .p = p, .sq = p->q.dim[2], .sk = p->keys, .offset = *p->offset };
+    struct anl_cl_attn_job j = {
+        .d = d, .p = p, .sq = p->q.dim[2], .sk = p->keys, .offset = *p->offset
+    };
 
     for (int i = 0; i < p->n_pieces; i++)
         j.spans += anl_cl_ceil_div(p->pieces[i].k.dim[2], SPAN);
@@ -565,51 +428,13 @@ static struct job make_job(struct anl_cl_device *d, const struct anl_attn_params
     return j;
 }
 
-int anl_cl_attn_by_rows(const struct anl_cl_device *d, int64_t sq)
-{
-    return !d->cpu_shaped && sq <= ROW_QUERIES;
-}
-
-/* The states as they are, to where the caller wants them. */
-static anl_status row_store(struct job *j, int64_t head0, int64_t rows)
-{
-    size_t group[1] = { 64 }, groups[1] = { (size_t)anl_cl_ceil_div(rows * j->spans * j->dv, 64) };
-    struct anl_cl_call c;
-
-    anl_cl_begin(&c, j->d, ANL_CL_ATTN_END, "", "attn_store");
-    anl_cl_arg_mem(&c, j->scratch_o);
-    anl_cl_arg_mem(&c, j->scratch_ml);
-    anl_cl_arg_int(&c, j->t.dvp);
-    anl_cl_arg_int(&c, (int32_t)j->dv);
-    anl_cl_arg_int(&c, (int32_t)j->spans);
-    anl_cl_arg_int(&c, (int32_t)j->heads);
-    anl_cl_arg_long(&c, head0);
-    anl_cl_arg_long(&c, j->sq);
-    anl_cl_arg_long(&c, rows);
-    anl_cl_arg_tensor(&c, &j->p->m, &j->p->q);
-    anl_cl_arg_tensor(&c, &j->p->l, &j->p->q);
-    anl_cl_arg_tensor(&c, &j->p->o, &j->p->q);
-    return anl_cl_launch(&c, 1, groups, group);
-}
-
-anl_status anl_cl_attn_row_states(struct anl_cl_device *d, const struct anl_attn_states_params *p)
-{
-    const struct anl_attn_params attn = { .q = p->q, .pieces = p->pieces, .n_pieces = p->n_pieces,
-                                          .scale = p->scale, .causal = p->causal, .offset = p->offset,
-                                          .m = p->m, .l = p->l, .o = p->o, .keys = p->keys };
-    struct job j = make_job(d, &attn);
-
-    j.phases = 3; /* a span that is hidden has a state too */
-    return run_rows(&j, "attn_store", row_store);
-}
-
 anl_status anl_cl_attn(struct anl_device *device, const struct anl_attn_params *p)
 {
-    struct job j = make_job(anl_cl(device), p);
+    struct anl_cl_attn_job j = anl_cl_attn_job(anl_cl(device), p);
     anl_status s = ANL_OK;
 
     if (j.spans && anl_cl_attn_by_rows(j.d, j.sq))
-        return run_rows(&j, "attn_merge", row_merge);
+        return anl_cl_attn_rows(&j);
     if (!j.spans)
         j.t.bq = 64; /* states only: no kernel goes through spans */
     else if (j.t.cpu)

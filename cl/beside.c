@@ -122,6 +122,12 @@ int anl_cl_reached(struct anl_device *device, struct anl_mark *mark)
     return code || status < 0 ? -1 : 1;
 }
 
+void anl_cl_forget(struct anl_device *device, struct anl_mark *mark)
+{
+    anl_cl(device)->api.clReleaseEvent(mark->event);
+    mark->event = NULL;
+}
+
 anl_status anl_cl_pin(struct anl_device *device, uint64_t size, void **memory, void **handle)
 {
     struct anl_cl_device *d = anl_cl(device);

@@ -166,6 +166,7 @@ anl_status anl_cl_fetch(const struct anl_buffer *buffer, uint64_t offset, uint64
 anl_status anl_cl_copy(const struct anl_buffer *buffer, uint64_t offset, uint64_t pitch, uint64_t width,
                        uint64_t rows, struct anl_buffer *to, uint64_t at);
 anl_status anl_cl_put(struct anl_device *device, struct anl_buffer *buffer, const void *data, uint64_t size);
+void anl_cl_forget(struct anl_device *device, struct anl_mark *mark);
 int anl_cl_reaches(const struct anl_device *device, const struct anl_device *other);
 anl_status anl_cl_settle(struct anl_device *device);
 anl_status anl_cl_mark(struct anl_device *device, struct anl_mark *mark);

@@ -1,4 +1,5 @@
 /* cl/device.c: the OpenCL device: made, waited for, destroyed; and the backend's table. */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -107,7 +108,7 @@ static anl_status check_params(struct anl_context *context, const struct anl_cl_
     if (!out)
         return ANL_E_ARGUMENT;
     *out = NULL;
-    if (!context || !p || p->size < sizeof *p)
+    if (!context || !p)
         return ANL_E_ARGUMENT;
     if ((given != 0 && given != 3) || (unsigned)p->shape > ANL_CL_SHAPE_CPU ||
         (unsigned)p->worst_grade > ANL_FAST) {
@@ -177,12 +178,21 @@ static void free_scratch(struct anl_cl_device *d)
     }
 }
 
-anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl_params *params,
+anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl_params *given,
                                 struct anl_device **out)
 {
+    /* the struct has grown: callers of the first one have no beside and share */
+    const size_t first = offsetof(struct anl_cl_params, beside);
+    struct anl_cl_params copy = { 0 };
+    const struct anl_cl_params *params = given ? &copy : NULL;
     struct anl_cl_device *d;
-    anl_status s = check_params(context, params, out);
+    anl_status s;
 
+    if (given && given->size < first)
+        return out ? (*out = NULL, ANL_E_ARGUMENT) : ANL_E_ARGUMENT;
+    if (given)
+        memcpy(&copy, given, given->size < sizeof copy ? given->size : sizeof copy);
+    s = check_params(context, params, out);
     if (s)
         return s;
     d = anl_device_alloc(context, sizeof *d, &anl_cl_backend);
@@ -250,6 +260,7 @@ const struct anl_backend anl_cl_backend = {
     .settle = anl_cl_settle,
     .mark = anl_cl_mark,
     .reached = anl_cl_reached,
+    .forget = anl_cl_forget,
     .pin = anl_cl_pin,
     .unpin = anl_cl_unpin,
     .weights_create = anl_cl_weights_create,

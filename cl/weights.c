@@ -35,61 +35,129 @@ static int64_t element_bits(anl_dtype t)
     }
 }
 
-/* Where the bytes of features' units of bytes_per_unit lie: unit u of feature n. A unit is what the
- * order keeps together: a cell (GPU), an element or byte (CPU). */
-static unsigned char *unit_at(const struct packer *w, int64_t n, int64_t u, int64_t units,
-                              int64_t unit_bytes)
-{
-    int64_t i = w->cpu ? ((n / 16) * units + u) * 16 + n % 16 : u * w->np + n;
-    return w->cells + i * unit_bytes;
-}
+/* How a row is cut into units, which the order keeps together: a cell (GPU), an element or byte (CPU).
+ * Of a quantised type a block's units lie behind its scales. */
+struct cut {
+    int64_t units, each; /* of a row; of a block, or of a row if there are none */
+    int64_t head, body;  /* bytes of a block's scales, and of the rest */
+};
 
-/* row_bytes bytes of plain (unquantised) or quant data of a row, cut into units. */
-static void put_units(const struct packer *w, int64_t n, const unsigned char *row, int64_t size,
-                      int64_t unit_bytes, int64_t units, int64_t first)
+static struct cut cut_row(const struct packer *w, int64_t unit)
 {
-    for (int64_t at = 0; at < size; at += unit_bytes) {
-        int64_t left = size - at;
-        memcpy(unit_at(w, n, first + at / unit_bytes, units, unit_bytes), row + at,
-               (size_t)(left < unit_bytes ? left : unit_bytes));
-    }
-}
-
-static void put_scale(const struct packer *w, int64_t n, int64_t block, const unsigned char *b, int two)
-{
-    int64_t i = w->cpu ? ((n / 16) * (w->kp / 32) + block) * 16 + n % 16 : block * w->np + n;
-    uint32_t v = (uint32_t)b[0] | (uint32_t)b[1] << 8;
-
-    if (two)
-        v |= (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-    memcpy(w->scales + i * 4, &v, sizeof v);
-}
-
-static void pack_row(const struct packer *w, int64_t n)
-{
-    const unsigned char *row = (const unsigned char *)w->p->data + (uint64_t)n * w->p->row_bytes;
     anl_dtype t = w->p->dtype;
     int64_t bits = element_bits(t);
-    int64_t unit = w->cpu ? (bits + 7) / 8 : 16;
-    int64_t units = w->kp * bits / 8 / unit;
-    int64_t head = t == ANL_Q4_1 ? 4 : 2, body = 32 * bits / 8;
+    struct cut c = { .units = w->kp * bits / 8 / unit, .body = w->kp * bits / 8 };
 
-    if (!anl_dtype_is_quantised(t)) {
-        put_units(w, n, row, w->p->k * bits / 8, unit, units, 0);
-        return;
+    if (anl_dtype_is_quantised(t)) {
+        c.head = t == ANL_Q4_1 ? 4 : 2;
+        c.body = 32 * bits / 8;
     }
-    for (int64_t b = 0; b < w->p->k / 32; b++) {
-        put_scale(w, n, b, row, t == ANL_Q4_1);
-        put_units(w, n, row + head, body, unit, units, b * (body / unit));
-        row += head + body;
+    c.each = c.body / unit;
+    return c;
+}
+
+/* Units of up to 16 rows from n on, side by side. unit is a constant where this is inlined. */
+static inline __attribute__((always_inline)) void pack_units(const struct packer *w, int64_t n, int64_t rows,
+                                                             const int64_t unit)
+{
+    const struct cut c = cut_row(w, unit);
+    const unsigned char *from = (const unsigned char *)w->p->data + (uint64_t)n * w->p->row_bytes;
+    int64_t size = anl_dtype_is_quantised(w->p->dtype) ? INT64_MAX : w->p->k * element_bits(w->p->dtype) / 8;
+    int64_t blocks = anl_dtype_is_quantised(w->p->dtype) ? w->p->k / 32 : 1;
+
+    for (int64_t b = 0; b < blocks; b++)
+        for (int64_t i = 0; i < c.each && i * unit < size; i++) {
+            int64_t u = b * c.each + i, left = size - i * unit;
+            unsigned char *to = w->cells + (w->cpu ? (n / 16 * c.units + u) * 16 : u * w->np + n) * unit;
+            const unsigned char *at = from + b * (c.head + c.body) + c.head + i * unit;
+            for (int64_t r = 0; left >= unit && r < rows; r++)
+                memcpy(to + r * unit, at + (uint64_t)r * w->p->row_bytes, (size_t)unit);
+            for (int64_t r = 0; left < unit && r < rows; r++)
+                memcpy(to + r * unit, at + (uint64_t)r * w->p->row_bytes, (size_t)left);
+        }
+}
+
+static void pack_scales(const struct packer *w, int64_t n, int64_t rows)
+{
+    const int two = w->p->dtype == ANL_Q4_1;
+    const int64_t bytes = (two ? 4 : 2) + element_bits(w->p->dtype) * 4, blocks = w->kp / 32;
+
+    for (int64_t block = 0; block < blocks; block++)
+        for (int64_t r = 0; r < rows; r++) {
+            const unsigned char *b =
+                (const unsigned char *)w->p->data + (uint64_t)(n + r) * w->p->row_bytes + block * bytes;
+            int64_t i = w->cpu ? (n / 16 * blocks + block) * 16 + r : block * w->np + n + r;
+            uint32_t v = (uint32_t)b[0] | (uint32_t)b[1] << 8;
+            if (two)
+                v |= (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+            memcpy(w->scales + i * 4, &v, sizeof v);
+        }
+}
+
+static void pack_all(const struct packer *w)
+{
+    for (int64_t n = 0; n < w->p->n; n += 16) {
+        int64_t rows = w->p->n - n < 16 ? w->p->n - n : 16;
+        if (!w->cpu)
+            pack_units(w, n, rows, 16);
+        else if (element_bits(w->p->dtype) == 32)
+            pack_units(w, n, rows, 4);
+        else if (element_bits(w->p->dtype) == 16)
+            pack_units(w, n, rows, 2);
+        else
+            pack_units(w, n, rows, 1);
+        if (w->scales)
+            pack_scales(w, n, rows);
     }
 }
 
-static anl_status send(struct anl_cl_device *d, const void *data, uint64_t size, cl_mem *out)
-{
-    anl_status s = anl_cl_alloc(d, size, ANL_FOR_WEIGHTS, out);
+/* A part of the weights while it is packed: a CPU device's memory itself, else memory that is sent. */
+struct room {
+    uint64_t size;
+    cl_mem mem;
+    void *data;
+};
 
-    return s ? s : anl_cl_write(d, *out, 0, data, size);
+static anl_status open_room(struct anl_cl_device *d, struct room *r, int zero)
+{
+    cl_int code = 0;
+    anl_status s;
+
+    if (!r->size)
+        return ANL_OK;
+    s = anl_cl_alloc(d, r->size, ANL_FOR_WEIGHTS, &r->mem);
+    if (s)
+        return s;
+    if (d->cpu_shaped)
+        r->data = d->api.clEnqueueMapBuffer(d->queue, r->mem, CL_TRUE, CL_MAP_WRITE, 0, (size_t)r->size, 0, NULL,
+                                            NULL, &code);
+    else if (r->size <= SIZE_MAX / 2)
+        r->data = anl_context_alloc(d->base.context, (size_t)r->size, 64);
+    if (code)
+        return anl_cl_fail(d, "clEnqueueMapBuffer", code);
+    if (!r->data)
+        return anl_fail(&d->base, ANL_E_MEMORY, "packing %llu bytes of weights: out of memory",
+                        (unsigned long long)r->size);
+    if (zero)
+        memset(r->data, 0, (size_t)r->size);
+    return ANL_OK;
+}
+
+/* s: whether it is packed, or what went wrong before. */
+static anl_status close_room(struct anl_cl_device *d, struct room *r, anl_status s)
+{
+    cl_int code = 0;
+
+    if (!r->data)
+        return s;
+    if (!d->cpu_shaped) {
+        if (!s)
+            s = anl_cl_write(d, r->mem, 0, r->data, r->size);
+        anl_context_free(d->base.context, r->data);
+        return s;
+    }
+    code = d->api.clEnqueueUnmapMemObject(d->queue, r->mem, r->data, 0, NULL, NULL);
+    return s ? s : code ? anl_cl_fail(d, "clEnqueueUnmapMemObject", code) : ANL_OK;
 }
 
 static uint64_t cell_bytes(const struct anl_cl_weights *w)
@@ -104,46 +172,36 @@ static uint64_t scale_bytes(const struct anl_cl_weights *w)
     return (uint64_t)w->np * (uint64_t)(w->kp / 32) * 4;
 }
 
-static void *zeroed(struct anl_cl_device *d, uint64_t size)
-{
-    void *m = size > SIZE_MAX / 2 ? NULL : anl_context_alloc(d->base.context, (size_t)size, 64);
-    if (m)
-        memset(m, 0, (size_t)size);
-    return m;
-}
-
 anl_status anl_cl_weights_create(struct anl_device *device, const struct anl_weights_params *params,
                                  struct anl_weights **out)
 {
     struct anl_cl_device *d = anl_cl(device);
+    struct anl_cl_weights *w = anl_context_alloc(device->context, sizeof *w, 64);
     struct packer pack = { .p = params, .cpu = d->cpu_shaped };
-    struct anl_cl_weights *w = zeroed(d, sizeof *w);
-    uint64_t cells, scales;
-    anl_status s = ANL_E_MEMORY;
+    struct room cells = { 0 }, scales = { 0 };
+    anl_status s;
+    int padded;
 
     if (!w)
         return anl_fail(device, ANL_E_MEMORY, "a matrix's handle: out of memory");
-    w->base = (struct anl_weights){ device, params->dtype, params->n, params->k, 0 };
+    *w = (struct anl_cl_weights){ .base = { device, params->dtype, params->n, params->k, 0 } };
     pack.np = w->np = (params->n + 15) / 16 * 16;
     pack.kp = w->kp = (params->k + 31) / 32 * 32;
-    cells = cell_bytes(w);
-    scales = scale_bytes(w);
-    w->base.bytes = cells + scales;
-    pack.cells = zeroed(d, cells);
-    pack.scales = scales ? zeroed(d, scales) : NULL;
-    if (!pack.cells || (scales && !pack.scales)) {
-        anl_fail(device, ANL_E_MEMORY, "packing %llu bytes of weights: out of memory",
-                 (unsigned long long)w->base.bytes);
-        goto done;
-    }
-    for (int64_t n = 0; n < params->n; n++)
-        pack_row(&pack, n);
-    s = send(d, pack.cells, cells, &w->cells);
-    if (!s && scales)
-        s = send(d, pack.scales, scales, &w->scales);
-done:
-    anl_context_free(device->context, pack.cells);
-    anl_context_free(device->context, pack.scales);
+    padded = w->np != params->n || w->kp != params->k;
+    cells.size = cell_bytes(w);
+    scales.size = scale_bytes(w);
+    w->base.bytes = cells.size + scales.size;
+    s = open_room(d, &cells, padded);
+    if (!s)
+        s = open_room(d, &scales, padded);
+    pack.cells = cells.data;
+    pack.scales = scales.data;
+    if (!s)
+        pack_all(&pack);
+    s = close_room(d, &cells, s);
+    s = close_room(d, &scales, s);
+    w->cells = cells.mem;
+    w->scales = scales.mem;
     if (s)
         anl_cl_weights_destroy(&w->base);
     else

@@ -179,10 +179,13 @@ void K(gemm)(int rows, const float *a, const float *b, int kn, float *c, int64_t
              enum cpu_gemm_mode mode, const void *next)
 {
     struct todo t = { .a = a, .b = b, .kn = kn, .c = c, .ldc = ldc, .mode = mode };
+    uintptr_t from = (uintptr_t)next, panel = (uintptr_t)kn * GEMM_NR * sizeof *b;
 
-    t.next = (uintptr_t)(next ? next : b);
-    for (; rows > 0; rows -= GEMM_MR, t.a += GEMM_MR * CPU_LDA, t.c += GEMM_MR * ldc, t.next += NEXT * kn)
+    for (; rows > 0; rows -= GEMM_MR, t.a += GEMM_MR * CPU_LDA, t.c += GEMM_MR * ldc) {
+        t.next = from && from - (uintptr_t)next < panel ? from : (uintptr_t)b;
+        from += from ? (uintptr_t)kn * NEXT : 0;
         pick(rows < GEMM_MR ? rows : GEMM_MR, &t, 0);
+    }
 }
 
 void K(values)(int rows, const float *p, const float *v, int keys,

@@ -38,8 +38,8 @@ struct cpu_kernels {
     const char *name;
     int vl, mr, nr, gemv_panels;
     /* c[i][j] (rows of ldc floats) from sum_k a[i][k] b[k][j] for i < rows, which may be any number and go
-     * mr at a time; j < nr, k < kn <= 512. next: memory that is read after this, or NULL: each mr rows
-     * ask for 8 * kn bytes of it. */
+     * mr at a time; j < nr, k < kn <= 512. next: a panel of the same size that is read after this, or
+     * NULL: each mr rows ask for 8 * kn bytes of it. */
     void (*gemm)(int rows, const float *a, const float *b, int kn, float *c, int64_t ldc,
                  enum cpu_gemm_mode mode, const void *next);
     /* The values of rows <= mr softmax rows over the first keys of a span, for one panel v of

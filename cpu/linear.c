@@ -73,7 +73,7 @@ static const void *next_panel(const struct job *j, int64_t panel0, int64_t q, in
     int64_t row = j->d->k->nr * (int64_t)sizeof(float);
     int last = q + 1 == panels;
 
-    if (j->w->base.dtype != ANL_F32)
+    if (j->w->base.dtype != ANL_F32 || (last && k0 + SPAN >= j->w->base.k))
         return NULL;
     return j->w->panel + (uint64_t)(last ? panel0 : panel0 + q + 1) * j->w->panel_bytes +
            (last ? k0 + SPAN : k0) * row;

@@ -89,6 +89,7 @@ struct anl_backend {
      * if what was queued failed. */
     anl_status (*mark)(struct anl_device *device, struct anl_mark *mark);
     int (*reached)(struct anl_device *device, struct anl_mark *mark);
+    void (*forget)(struct anl_device *device, struct anl_mark *mark); /* instead, if nobody will ask */
     anl_status (*pin)(struct anl_device *device, uint64_t size, void **memory, void **handle);
     void (*unpin)(struct anl_device *device, void *memory, void *handle);
     anl_status (*weights_create)(struct anl_device *device,

@@ -38,7 +38,8 @@
  * I7  Whoever changes what a worker looks at wakes it afterwards; a worker that is woken looks again
  *     before it sleeps.
  * I8  The first failure is kept, with its message; after it no step begins, and all workers come to rest.
- * I9  When a call returns, all workers are at rest, and their devices finished.
+ * I9  When a call returns, all workers are at rest, and their devices finished; but a lost one that does not
+ *     end what it has queued within ten seconds is left to itself.
  * I10 A device that queues its operations has two steps queued at most, and they end in order: so the chunk
  *     before the last of a link is computed with when the next one is copied to where it lay. A slot that is
  *     in the device's memory is read where it is, and is free when the step that reads it has ended. */
@@ -189,11 +190,9 @@ anl_status anl_ring_plan(struct anl_ring *ring, int64_t tokens, int causal, stru
         s = enter(ring, "anl_ring_plan");
     if (s)
         return s;
-    if (tokens < 0 || tokens > INT64_C(1) << 40 || !pieces)
+    if (anl_ring_cut(ring->weights, ring->n, tokens, causal, pieces))
         anl_ring_fail(ring, ANL_E_ARGUMENT, "anl_ring_plan: tokens is %lld, pieces %p", (long long)tokens,
                       (void *)pieces);
-    else
-        anl_ring_cut(ring, tokens, causal, pieces);
     return leave(ring);
 }
 

@@ -168,8 +168,6 @@ anl_status anl_ring_check(struct anl_ring *ring, const struct anl_ring_attn_para
 anl_status anl_ring_calibrate(struct anl_ring *ring);
 
 /* src/ring_plan.c */
-void anl_ring_cut(const struct anl_ring *ring, int64_t tokens, int causal,
-                  struct anl_ring_piece *pieces);
 /* How many pieces the link to a rank carries: those before it, as far as any rank from it on asks. */
 int anl_ring_carried(const struct anl_ring_job *job, int rank);
 uint64_t anl_ring_chunks(const struct anl_ring_job *job, int first, int pieces);

@@ -9,7 +9,8 @@
 /* A device is measured at the first size that takes it MOMENT / 4, or at the last one. */
 static const struct size {
     int64_t heads, queries, keys;
-} sizes[] = { { 1, 64, 512 }, { 1, 512, 1024 }, { 4, 1024, 2048 }, { 16, 4096, 8192 } };
+} sizes[] = { { 1, 64, 512 }, { 1, 512, 1024 }, { 4, 1024, 2048 }, { 8, 2048, 4096 },
+            { 16, 4096, 8192 } };
 #define SIZES (int)(sizeof sizes / sizeof *sizes)
 #define DIM 64
 

@@ -1,8 +1,9 @@
 /* src/ring_plan.c: how a sequence is cut over the devices, and in what order its chunks travel. */
 #include <assert.h>
+#include <limits.h>
+#include <math.h>
 
 #include "src/ring.h"
-#include "src/ring_cut.h"
 
 int anl_ring_pieces(const struct anl_ring *ring, int causal)
 {
@@ -14,23 +15,74 @@ int anl_ring_device(const struct anl_ring *ring, int piece, int causal)
     return causal && piece >= ring->n ? 2 * ring->n - 1 - piece : piece;
 }
 
-void anl_ring_cut(const struct anl_ring *ring, int64_t tokens, int causal, struct anl_ring_piece *pieces)
+static double weight(const double *weights, int i)
 {
-    int64_t width[ANL_RING_MAX_DEVICES], at = 0;
-    int n = anl_ring_pieces(ring, causal);
+    return weights ? weights[i] : 1;
+}
 
-    ring_share_spans(ring->weights, ring->n, (tokens + RING_SPAN - 1) / RING_SPAN, width);
-    for (int i = 0; i < ring->n; i++) {
-        pieces[i].length = causal ? ring_low_piece(ring->n, i, width[i]) : width[i];
-        if (causal)
-            pieces[n - 1 - i].length = width[i] - pieces[i].length;
-    }
+/* The sum of the weights; NaN if there cannot be such. */
+static double sum_of(const double *weights, int n)
+{
+    double sum = 0;
+
     for (int i = 0; i < n; i++) {
+        if (!(weight(weights, i) >= 0))
+            return NAN;
+        sum += weight(weights, i);
+    }
+    return sum > 0 && !isinf(sum) ? sum : NAN;
+}
+
+/* Spans of each device, as its piece's length. */
+static void share_spans(const double *weights, int n, int64_t spans, struct anl_ring_piece *pieces)
+{
+    double all = sum_of(weights, n);
+    int64_t left = spans;
+
+    for (int i = 0; i < n; i++) {
+        int64_t width = (int64_t)((double)spans * (weight(weights, i) / all));
+        pieces[i].length = width < left ? width : left;
+        left -= pieces[i].length;
+    }
+    for (; left > 0; left--) {
+        int best = -1;
+        double least = 0;
+        for (int i = 0; i < n; i++) {
+            double w = weight(weights, i), done = w > 0 ? (double)(pieces[i].length + 1) / w : 0;
+            if (w > 0 && (best < 0 || done < least)) {
+                best = i;
+                least = done;
+            }
+        }
+        pieces[best].length++;
+    }
+}
+
+/* Causal, the piece that lies s spans into the sequence and is w long costs w s + w^2 / 2; a device's
+ * two, as far from the beginning as from the end, cost w times the sequence: so equal parts are equal
+ * work, and an odd span goes to the low piece of every second device. */
+anl_status anl_ring_cut(const double *weights, int n, int64_t tokens, int causal,
+                        struct anl_ring_piece *pieces)
+{
+    int64_t at = 0;
+    int count = causal ? 2 * n : n;
+
+    if (n < 1 || n > INT_MAX / 2 || tokens < 0 || tokens > INT64_C(1) << 40 || !pieces ||
+        isnan(sum_of(weights, n)))
+        return ANL_E_ARGUMENT;
+    share_spans(weights, n, (tokens + RING_SPAN - 1) / RING_SPAN, pieces);
+    for (int i = 0; causal && i < n; i++) {
+        int64_t width = pieces[i].length;
+        pieces[i].length = n > 1 ? (width + (i & 1)) / 2 : 0;
+        pieces[count - 1 - i].length = width - pieces[i].length;
+    }
+    for (int i = 0; i < count; i++) {
         int64_t end = at + pieces[i].length * RING_SPAN;
         end = end < tokens ? end : tokens;
-        pieces[i] = (struct anl_ring_piece){ at, end - at, anl_ring_device(ring, i, causal) };
+        pieces[i] = (struct anl_ring_piece){ at, end - at, i < n ? i : count - 1 - i };
         at = end;
     }
+    return ANL_OK;
 }
 
 int anl_ring_carried(const struct anl_ring_job *job, int rank)

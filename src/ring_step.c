@@ -104,6 +104,15 @@ static void free_slots(struct anl_ring_worker *w, struct anl_ring_rank *r)
     }
 }
 
+/* Waits for the copies that were begun, also where one could not be (s): they read and write memory that is
+ * not theirs for long (I9). */
+static anl_status settle(struct anl_device *d, anl_status s)
+{
+    anl_status settled = d->backend->settle ? d->backend->settle(d) : ANL_OK;
+
+    return s ? s : settled;
+}
+
 /* A chunk that arrived, to the next slot. */
 static anl_status pass_on(struct anl_device *d, const struct anl_ring_slot *from,
                           const struct anl_ring_slot *to, uint64_t bytes)
@@ -131,9 +140,7 @@ static anl_status fill(struct anl_ring_worker *w, const struct anl_ring_rank *r,
         if (!s)
             s = take_rows(&r->shard->v, start - r->start, keys, slot, anl_ring_key_bytes(job, keys));
     }
-    if (!s && w->device->backend->settle)
-        s = w->device->backend->settle(w->device);
-    return s;
+    return settle(w->device, s);
 }
 
 int anl_ring_send(struct anl_ring_worker *w, struct anl_ring_rank *r)
@@ -246,9 +253,7 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
     if (!slot->buffer) {
         struct anl_ring_step step = { .kind = ANL_RING_TAKE, .piece = r->piece, .start = start,
                                       .keys = keys, .begin = anl_ring_now() };
-        s = w->device->backend->put(w->device, buffer, slot->memory, bytes);
-        if (!s)
-            s = w->device->backend->settle(w->device);
+        s = settle(w->device, w->device->backend->put(w->device, buffer, slot->memory, bytes));
         step.end = anl_ring_now();
         anl_ring_record(w, step);
     }
@@ -264,14 +269,15 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
 
 /* Takes the chunks that are here and lie before each other without a gap, into the end of pieces, which
  * has room for RING_BATCH: one call of attention for all of them. Half the slots at most, so that others
- * may come meanwhile. Returns how many; step's keys become theirs. */
+ * may come meanwhile; one in a closed ring, where a device that is long at it keeps all others waiting for what
+ * it should pass on. Returns how many; step's keys become theirs. */
 static int take_chunks(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *pieces,
                        struct anl_ring_step *step, anl_status *status)
 {
-    unsigned half = w->device->backend->mark ? 1 : r->in->slots / 2;
+    unsigned limit = w->device->backend->mark || !w->ring->job.p.causal ? 1 : r->in->slots / 2;
     uint64_t most = r->n_in - (r->step - 1), n = 0;
 
-    most = most < half ? most : half;
+    most = most < limit ? most : limit;
     most = most < RING_BATCH ? most : RING_BATCH;
     for (*status = ANL_OK; !*status && n < most; n++) {
         struct anl_ring_walk walk = r->to_meet;

@@ -90,7 +90,8 @@ static void come_to_rest(struct anl_ring_worker *w)
                       w->device->info.name, anl_device_message(w->device));
     for (anl_ring_land(w); w->flying && anl_ring_now() < until; anl_ring_land(w))
         sleep_until_woken(w);
-    w->flying = 0;
+    for (; w->flying; w->flying--, w->first = (w->first + 1) % RING_FLIGHTS)
+        w->device->backend->forget(w->device, &w->flight[w->first].mark);
 }
 
 /* A chunk of each rank, the later one first: the rank behind that has more to do. Or one chunk in all, if the

@@ -53,11 +53,13 @@ static void check_ring(const struct gguf *g, struct anl_device *const *devices, 
                        const struct answer *expected, const char *name)
 {
     static const int64_t ways[][2] = { { TOKENS, 1 }, { 1020, 1 }, { 3, 200 }, { 600, 511 }, { 1536, 33 } };
+    static const double alike[] = { 1, 1, 1 };
     struct answer *a = gen_alloc(1, sizeof *a);
     struct gguf_error err = { "" };
     struct lm_model *model;
 
     lm_good(lm_model_load(g, devices, n, NULL, NULL, &model, &err), err);
+    lm_model_weights(model, alike); /* measured, the law would get nothing */
     for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
         ask(model, ids, ways[i][0], ways[i][1], a);
         ck_assert_msg(memcmp(a->hidden, expected->hidden, sizeof a->hidden) == 0, "%s, way %d: states",

@@ -260,7 +260,10 @@ static int open_listed(struct cli_devices *all, int i, const struct cli_device_o
 int cli_open_devices(const char *list, const struct cli_device_options *options,
                      struct cli_devices *out)
 {
-    int code = split_devices(list != NULL ? list : "cpu", out);
+    struct anl_cl_entry entry;
+    int number, code = split_devices(list != NULL ? list : "cpu", out);
+    for (int i = 0; code == CLI_OK && out->n > 1 && i < out->n; i++) /* those that others are opened with */
+        code = cl_numbers(out->spec[i], &number) < 0 ? CLI_OK : cli_find_cl(out->spec[i], &entry);
     for (int i = 0; code == CLI_OK && i < out->n; i++)
         code = open_listed(out, i, options);
     return code;

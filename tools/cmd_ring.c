@@ -208,6 +208,8 @@ static int print_json(const struct rig *rig, const struct rig_round *rounds, int
     cJSON_AddNumberToObject(root, "dim", (double)s->dim);
     cJSON_AddStringToObject(root, "type", anl_dtype_name(s->type));
     cJSON_AddBoolToObject(root, "causal", s->causal);
+    cJSON_AddNumberToObject(root, "slots", rig->slots);
+    cJSON_AddNumberToObject(root, "batch", rig->queued ? 1 : 16);
     cJSON_AddNumberToObject(root, "seconds", r->seconds);
     cJSON_AddNumberToObject(root, "seconds_per_hop", seconds_per_hop(rig, rounds, n));
     cJSON_AddNumberToObject(root, "flop_per_second", rig_flop(rig) / r->seconds);

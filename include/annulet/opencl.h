@@ -71,7 +71,8 @@ struct anl_cl_params {
     /* Devices of one platform that are to work together (annulet/ring.h) are best in one context: memory
      * that is made for fast copies in one context is ordinary memory to another. The first device's beside
      * are the numbers on the platform of the devices to come (copied); share, for each of those, is the
-     * first device. Either may be destroyed first. Else 0 and NULLs. */
+     * first device. Either may be destroyed first. A driver may hold a buffer
+     * on every device of its context. Else 0 and NULLs. */
     const int *beside;
     int n_beside;
     struct anl_device *share;

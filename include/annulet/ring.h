@@ -30,10 +30,11 @@ struct anl_ring_params {
     int n_devices;
     /* How fast each is, in any unit: its share of the sequence follows. 0: it gets nothing. NULL: devices
      * of one kind and name are alike, and where not all are, the first anl_ring_plan() measures them, by
-     * attention on some MB of zeros for a tenth of a second (on a GPU; and what it takes to build
-     * programs). Copied. */
+     * attention on zeros for some tenths of a second (and what it takes to build programs), with up to
+     * 100 MB of each device meanwhile, which its account's peak tells of. Copied. */
     const double *weights;
-    /* A chunk travels through a slot in host memory. A link from device to device has so many (2 to
+    /* A chunk travels through a slot in host memory, or, between two pieces of one OpenCL device, in that
+     * device's. A link from device to device has so many (2 to
      * 4096; 0: 9, or 4 if there is an OpenCL device), and a chunk is the least number of spans such that
      * all but one slot hold a piece. */
     int slots;
@@ -63,8 +64,14 @@ struct anl_ring_piece {
     int device;
 };
 
-/* Cuts a sequence by the devices' weights, so that all are done as soon as can be; may measure them first,
- * see weights. pieces holds anl_ring_pieces(). */
+/* Cuts a sequence over n devices so that all are done as soon as can be: each gets its part of the weights
+ * (NULL: all alike) in whole spans, rounded down, and what is left goes where it is done first. pieces holds n,
+ * or, causal, 2 n. ANL_E_ARGUMENT: n < 1, tokens < 0 or > 2^40, a weight below 0 or not finite, their sum
+ * not above 0 or not finite. */
+ANL_API anl_status anl_ring_cut(const double *weights, int n, int64_t tokens, int causal,
+                                struct anl_ring_piece *pieces);
+
+/* The same by the ring's devices; may measure them first, see weights. pieces holds anl_ring_pieces(). */
 ANL_API anl_status anl_ring_plan(struct anl_ring *ring, int64_t tokens, int causal,
                                  struct anl_ring_piece *pieces);
 
@@ -73,7 +80,8 @@ struct anl_ring_shard {
     struct anl_tensor k;   /* [B, HKV, length, D]  f32, f16 or bf16; absent: the piece is empty */
     struct anl_tensor v;   /* [B, HKV, length, DV] of k's type */
     struct anl_tensor q;   /* [B, H, SQ, D] f32; may be absent: nothing is asked of this piece */
-    struct anl_tensor out; /* [B, H, SQ, DV] f32, f16 or bf16; may be absent if a state is asked for */
+    struct anl_tensor out; /* [B, H, SQ, DV] f32, f16 or bf16; may be absent if a state is asked for. If
+                            * it is f32 it holds o meanwhile, and after a failure */
     /* The unnormalised softmax state, or absent, as in anl_attn(). All three or none. f32. */
     struct anl_tensor m, l; /* [B, H, SQ, 1] */
     struct anl_tensor o;    /* [B, H, SQ, DV] */

@@ -185,6 +185,11 @@ void lm_model_free(struct lm_model *model)
     free(model);
 }
 
+void lm_model_weights(struct lm_model *model, const double *weights)
+{
+    model->weights = weights;
+}
+
 const struct lm_shape *lm_model_shape(const struct lm_model *model)
 {
     return &model->shape;

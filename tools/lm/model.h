@@ -37,6 +37,10 @@ enum lm_status lm_model_load(const struct gguf *g, struct anl_device *const *dev
                              struct gguf_error *err);
 void lm_model_free(struct lm_model *model); /* NULL is fine */
 
+/* How fast each of the devices is, for sessions to come, as in struct anl_ring_params. NULL: they are
+ * measured where they differ. Not copied. */
+void lm_model_weights(struct lm_model *model, const double *weights);
+
 const struct lm_shape *lm_model_shape(const struct lm_model *model);
 
 /* Bytes of packed weights, of one device, that a token's logits are computed from: all, but an embedding beside which

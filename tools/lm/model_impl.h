@@ -21,6 +21,7 @@ struct lm_model {
     struct lm_shape shape;
     struct lm_part *part; /* n of them, one for each device */
     int n;
+    const double *weights; /* of the devices, or NULL */
     uint64_t read_bytes;
 };
 

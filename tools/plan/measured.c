@@ -59,7 +59,7 @@ static const char *take_run(const cJSON *o, struct plan *plan, double *seconds)
 {
     const cJSON *time = cJSON_GetObjectItemCaseSensitive(o, "seconds");
     const cJSON *causal = cJSON_GetObjectItemCaseSensitive(o, "causal");
-    int64_t devices = count_devices(o), slots = plan->slots;
+    int64_t devices = count_devices(o), slots = plan->slots, batch = plan->batch;
     if (devices < 1 || devices > PLAN_MAX_DEVICES)
         return "\"devices\" is missing, or neither a number from 1 to 1024 nor a list of devices";
     if (!cJSON_IsNumber(time) || !(time->valuedouble > 0) || !isfinite(time->valuedouble))
@@ -71,10 +71,13 @@ static const char *take_run(const cJSON *o, struct plan *plan, double *seconds)
         return "\"heads\", \"kv_heads\" or \"dim\" is no such number, or heads no multiple of kv_heads";
     if (!take(o, "slots", 2, 4096, &slots) || !take_type(o, &plan->kv_bytes))
         return "\"slots\" is no number from 2 to 4096, or \"type\" none of f32, f16, bf16";
+    if (!take(o, "batch", 1, 4096, &batch))
+        return "\"batch\" is no number from 1 to 4096";
     if (causal != NULL)
         plan->causal = cJSON_IsTrue(causal);
     plan->devices = (int)devices;
     plan->slots = (int)slots;
+    plan->batch = (int)batch;
     *seconds = time->valuedouble;
     return NULL;
 }

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-#include "src/ring_cut.h"
+#include <annulet/ring.h>
 
 #define MAX_RANKS (2 * PLAN_MAX_DEVICES)
 
@@ -31,7 +31,7 @@ double plan_hiding_piece(const struct plan *plan, int between_hosts)
 
 static double weight(const struct plan *plan, int device)
 {
-    return ring_weight(plan->weights, device);
+    return plan->weights != NULL ? plan->weights[device] : 1;
 }
 
 static int host(const struct plan *plan, int device)
@@ -56,31 +56,16 @@ static int64_t spans_of(int64_t tokens)
     return (tokens + SIM_SPAN - 1) / SIM_SPAN;
 }
 
-static void cut_spans(const struct plan *plan, int64_t *pieces)
-{
-    int n = plan->devices;
-    int64_t width[PLAN_MAX_DEVICES];
-    ring_share_spans(plan->weights, n, spans_of(plan->tokens), width);
-    for (int d = 0; d < n; d++) {
-        pieces[d] = plan->causal ? ring_low_piece(n, d, width[d]) : width[d];
-        if (plan->causal)
-            pieces[2 * n - 1 - d] = width[d] - pieces[d];
-    }
-}
-
 int plan_cut(const struct plan *plan, struct sim_rank *ranks)
 {
-    int64_t pieces[MAX_RANKS], at = 0;
+    struct anl_ring_piece pieces[MAX_RANKS];
     int n = plan->causal ? 2 * plan->devices : plan->devices, count = 0;
-    cut_spans(plan, pieces);
-    for (int i = 0; i < n; i++) {
-        int64_t end = at + pieces[i] * SIM_SPAN;
-        end = end < plan->tokens ? end : plan->tokens;
-        if (end > at)
-            ranks[count++] = (struct sim_rank){ .device = i < plan->devices ? i : n - 1 - i,
-                                                .tokens = end - at };
-        at = end;
-    }
+    if (anl_ring_cut(plan->weights, plan->devices, plan->tokens, plan->causal, pieces) != ANL_OK)
+        return 0;
+    for (int i = 0; i < n; i++)
+        if (pieces[i].length > 0)
+            ranks[count++] =
+                (struct sim_rank){ .device = pieces[i].device, .tokens = pieces[i].length };
     for (int i = 0; i < count; i++)
         set_link(plan, ranks[i > 0 ? i - 1 : count - 1].device, &ranks[i]);
     return count;
@@ -167,7 +152,7 @@ static void fill(const struct plan *plan, struct sim_rank *ranks, double *pair_s
     sim->query_seconds = plan->query;
     sim->batch = plan->batch > 0 ? plan->batch : PLAN_BATCH;
     sim->batch = sim->batch > sim->slots / 2 ? sim->slots / 2 : sim->batch;
-    sim->batch = sim->batch > 0 ? sim->batch : 1;
+    sim->batch = sim->batch > 0 && plan->causal ? sim->batch : 1;
     for (int d = 0; d < plan->devices; d++)
         pair_seconds[d] = weight(plan, d) > 0 ? plan_pair_flops(plan) / (plan->flops * weight(plan, d))
                                               : 0; /* it gets nothing */

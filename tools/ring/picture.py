@@ -69,10 +69,11 @@ def main():
         names, steps = read(sys.argv[1])
         if not steps:
             raise ValueError("no steps in it")
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        title = sys.argv[2] if len(sys.argv) == 3 else sys.argv[1]
+        print(picture(names, steps, title))
+    except (OSError, ValueError, KeyError, TypeError, ArithmeticError) as e:
         print(f"picture.py: {sys.argv[1]}: {e}: give what `annulet ring --trace` wrote", file=sys.stderr)
         return 1
-    print(picture(names, steps, sys.argv[2] if len(sys.argv) == 3 else sys.argv[1]))
     return 0
 
 
