@@ -269,12 +269,13 @@ static anl_status take_chunk(struct anl_ring_worker *w, struct anl_ring_rank *r,
 
 /* Takes the chunks that are here and lie before each other without a gap, into the end of pieces, which
  * has room for RING_BATCH: one call of attention for all of them. Half the slots at most, so that others
- * may come meanwhile; one in a closed ring, where a device that is long at it keeps all others waiting for what
- * it should pass on. Returns how many; step's keys become theirs. */
+ * may come meanwhile; one in a closed ring of more than two, where a device that is long at it keeps all
+ * others waiting for what it should pass on. Returns how many; step's keys become theirs. */
 static int take_chunks(struct anl_ring_worker *w, struct anl_ring_rank *r, struct anl_kv_piece *pieces,
                        struct anl_ring_step *step, anl_status *status)
 {
-    unsigned limit = w->device->backend->mark || !w->ring->job.p.causal ? 1 : r->in->slots / 2;
+    int one = w->device->backend->mark || (!w->ring->job.p.causal && r->n_out > r->n_own);
+    unsigned limit = one ? 1 : r->in->slots / 2;
     uint64_t most = r->n_in - (r->step - 1), n = 0;
 
     most = most < limit ? most : limit;

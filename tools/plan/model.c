@@ -152,7 +152,7 @@ static void fill(const struct plan *plan, struct sim_rank *ranks, double *pair_s
     sim->query_seconds = plan->query;
     sim->batch = plan->batch > 0 ? plan->batch : PLAN_BATCH;
     sim->batch = sim->batch > sim->slots / 2 ? sim->slots / 2 : sim->batch;
-    sim->batch = sim->batch > 0 && plan->causal ? sim->batch : 1;
+    sim->batch = sim->batch > 0 && (plan->causal || plan->devices < 3) ? sim->batch : 1;
     for (int d = 0; d < plan->devices; d++)
         pair_seconds[d] = weight(plan, d) > 0 ? plan_pair_flops(plan) / (plan->flops * weight(plan, d))
                                               : 0; /* it gets nothing */

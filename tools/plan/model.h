@@ -10,7 +10,8 @@
 
 #define PLAN_MAX_DEVICES 1024
 #define PLAN_SLOTS 9  /* of a link: a piece in 8 chunks, and one more */
-#define PLAN_BATCH 16 /* chunks that one causal call meets, but no more than half of the slots */
+#define PLAN_BATCH 16 /* chunks that one call meets, but no more than half of the slots; not causal, of three devices or
+                       * more, one */
 
 struct plan {
     int devices, hosts;     /* hosts <= devices; neighbours share one as far as that is even */

@@ -28,7 +28,7 @@ static const char help[] =
     "  -f, --flops F         float operations a second of a device, an fma is two\n"
     "      --call S          seconds that a call of attention costs beside them; default 0\n"
     "      --query S         seconds that each of its queries costs beside them; default 0\n"
-    "      --batch N         chunks that a causal call meets at most, and half of the slots; default 16\n"
+    "      --batch N         chunks that a call meets at most, and half of the slots; default 16\n"
     "      --link B          bytes a second between neighbours, in each direction\n"
     "      --latency S       seconds for a chunk beside them; default 0\n"
     "      --host-link B, --host-latency S   the same between hosts\n"
