@@ -393,6 +393,10 @@ score_pocl()
 {
     has_pocl
     score 2048 $hash_2048 --device cl:0.0
+    export POCL_DEVICES="pthread pthread pthread"
+    score 2048 $hash_2048 --device cpu:1,cl:0.0
+    score 2048 $hash_2048 --device cl:0.0,cl:0.1
+    score 2048 $hash_2048 --device cl:0.0,cl:0.1,cl:0.2
 }
 
 # A seed gives one text on every device, whatever the chunks.
@@ -587,7 +591,7 @@ all_steps()
     step 'tool: cpu opens no OpenCL' cpu_is_cpu
     step 'model: one hash on threads and instruction sets' score_cpu
     step 'model: one hash on law and generic, 256 tokens' score_slow
-    step 'model: one hash on PoCL' score_pocl
+    step 'model: one hash on PoCL, and on its devices in a ring' score_pocl
     step 'model: one text for a seed' same_text
     step 'bench: peers.py rehearses on PoCL' bench_rehearsal
     step 'build: clang, warnings are errors' build_clang
