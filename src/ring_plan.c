@@ -65,11 +65,12 @@ anl_status anl_ring_cut(const double *weights, int n, int64_t tokens, int causal
                         struct anl_ring_piece *pieces)
 {
     int64_t at = 0;
-    int count = causal ? 2 * n : n;
+    int count;
 
     if (n < 1 || n > INT_MAX / 2 || tokens < 0 || tokens > INT64_C(1) << 40 || !pieces ||
         isnan(sum_of(weights, n)))
         return ANL_E_ARGUMENT;
+    count = causal ? 2 * n : n;
     share_spans(weights, n, (tokens + RING_SPAN - 1) / RING_SPAN, pieces);
     for (int i = 0; causal && i < n; i++) {
         int64_t width = pieces[i].length;

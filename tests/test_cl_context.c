@@ -1,6 +1,7 @@
 /* tests/test_cl_context.c: OpenCL devices of one platform in one context: the law's bits on each, whichever
  * is destroyed first, and programs that a later run may have in a context of its own. Needs a platform
  * with two devices (POCL_DEVICES="pthread pthread"); exit status 77 (skipped) where the first has fewer. */
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,23 @@ static void *blob_of(struct anl_device *device, size_t *size)
     return blob;
 }
 
+/* A struct of before there was beside. */
+START_TEST(older_params)
+{
+    struct anl_context *context = testing_context();
+    struct anl_device *device = NULL;
+    struct anl_cl_params p = params_of(0, NULL, 0);
+    p.n_beside = 77; /* not read */
+    p.size = offsetof(struct anl_cl_params, beside);
+    ck_assert_int_eq(anl_device_create_cl(context, &p, &device), ANL_OK);
+    anl_device_destroy(device);
+    p.size--;
+    ck_assert_int_eq(anl_device_create_cl(context, &p, &device), ANL_E_ARGUMENT);
+    ck_assert_ptr_null(device);
+    anl_context_destroy(context);
+}
+END_TEST
+
 /* A program of a context of two has two binaries, of which the blob holds the device's own: so a device that
  * is alone takes it, builds nothing anew, and hands on the same. */
 START_TEST(programs_for_a_later_run)
@@ -136,7 +154,7 @@ END_TEST
 
 int main(void)
 {
-    const TTest *tests[] = { either_may_go_first, programs_for_a_later_run, what_cannot_be };
+    const TTest *tests[] = { either_may_go_first, programs_for_a_later_run, what_cannot_be, older_params };
     struct anl_cl_entry entries[16];
     char error[200] = "";
     int count = 0, devices = 0;

@@ -2,6 +2,7 @@
  * however the sequence is cut, whatever the slots.
  *
  * test_ring random SECONDS [SEED]: random rings and shapes for so long. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -263,6 +264,22 @@ START_TEST(slow_devices_do_not_hold_up)
 }
 END_TEST
 
+START_TEST(cuts_that_cannot_be)
+{
+    static const double good[2] = { 1, 2 }, bad[][2] = { { 0, 0 }, { 1, -1 }, { NAN, 1 }, { INFINITY, 1 } };
+    struct anl_ring_piece piece[4];
+    ck_assert_int_eq(anl_ring_cut(good, 2, 1000, 1, piece), ANL_OK);
+    ck_assert_int_eq(anl_ring_cut(good, 0, 1000, 0, piece), ANL_E_ARGUMENT);
+    ck_assert_int_eq(anl_ring_cut(good, 2, -1, 0, piece), ANL_E_ARGUMENT);
+    ck_assert_int_eq(anl_ring_cut(good, 2, (INT64_C(1) << 40) + 1, 0, piece), ANL_E_ARGUMENT);
+    ck_assert_int_eq(anl_ring_cut(good, 2, 1000, 0, NULL), ANL_E_ARGUMENT);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_int_eq(anl_ring_cut(bad[i], 2, 1000, 0, piece), ANL_E_ARGUMENT);
+    ck_assert_int_eq(anl_ring_cut(NULL, 2, 1LL << 40, 0, piece), ANL_OK);
+    ck_assert_int_eq(piece[1].start + piece[1].length, 1LL << 40);
+}
+END_TEST
+
 static double now(void)
 {
     struct timespec t;
@@ -355,7 +372,8 @@ END_TEST
 int main(int argc, char **argv)
 {
     const TTest *tests[] = { any_number_of_cpus, mixed_devices, golden_hashes, memory_of_a_share,
-                             measured_weights, slow_devices_do_not_hold_up, random_rings };
+                             measured_weights, slow_devices_do_not_hold_up, cuts_that_cannot_be,
+                             random_rings };
     if (argc > 2 && strcmp(argv[1], "random") == 0) {
         seconds = atof(argv[2]);
         seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
