@@ -79,7 +79,7 @@ static void trio_open(struct trio *t, int causal)
 {
     const struct testing_cpu cpu = { ANL_ISA_AUTO, 1, 0 };
     memset(t, 0, sizeof *t);
-    t->rc = (struct ring_case){ .c = { .b = 1, .h = 2, .hkv = 1, .sq = 3300, .sk = 3300, .d = 2, .dv = 3,
+    t->rc = (struct ring_case){ .c = { .b = 1, .h = 2, .hkv = 1, .sq = 2600, .sk = 2600, .d = 2, .dv = 3,
                                        .causal = causal, .state = ATTN_OUT_AND_STATE },
                                 .slots = 4 };
     t->ring_context = counted_context(&t->ring_counter);
