@@ -100,16 +100,10 @@ static const char *too_small(const struct anl_cl_device *d)
     return NULL;
 }
 
-static anl_status check_params(struct anl_context *context, const struct anl_cl_params *p,
-                               struct anl_device **out)
+static anl_status check_params(struct anl_context *context, const struct anl_cl_params *p)
 {
-    int given = p ? !!p->cl_context + !!p->cl_device + !!p->cl_queue : 0, beside;
+    int given = !!p->cl_context + !!p->cl_device + !!p->cl_queue, beside = p->n_beside != 0;
 
-    if (!out)
-        return ANL_E_ARGUMENT;
-    *out = NULL;
-    if (!context || !p)
-        return ANL_E_ARGUMENT;
     if ((given != 0 && given != 3) || (unsigned)p->shape > ANL_CL_SHAPE_CPU ||
         (unsigned)p->worst_grade > ANL_FAST) {
         anl_constructor_error(context, p->error, p->error_size,
@@ -118,7 +112,6 @@ static anl_status check_params(struct anl_context *context, const struct anl_cl_
                               given, (int)p->shape, (int)p->worst_grade);
         return ANL_E_ARGUMENT;
     }
-    beside = p->n_beside != 0;
     if (p->n_beside < 0 || p->n_beside > ANL_CL_MAX_LIST || (beside && !p->beside) ||
         (given != 0) + beside + (p->share != NULL) > 1 ||
         (p->share && p->share->backend != &anl_cl_backend)) {
@@ -184,15 +177,17 @@ anl_status anl_device_create_cl(struct anl_context *context, const struct anl_cl
     /* the struct has grown: callers of the first one have no beside and share */
     const size_t first = offsetof(struct anl_cl_params, beside);
     struct anl_cl_params copy = { 0 };
-    const struct anl_cl_params *params = given ? &copy : NULL;
+    const struct anl_cl_params *params = &copy;
     struct anl_cl_device *d;
     anl_status s;
 
-    if (given && given->size < first)
-        return out ? (*out = NULL, ANL_E_ARGUMENT) : ANL_E_ARGUMENT;
-    if (given)
-        memcpy(&copy, given, given->size < sizeof copy ? given->size : sizeof copy);
-    s = check_params(context, params, out);
+    if (!out)
+        return ANL_E_ARGUMENT;
+    *out = NULL;
+    if (!context || !given || given->size < first)
+        return ANL_E_ARGUMENT;
+    memcpy(&copy, given, given->size < sizeof copy ? given->size : sizeof copy);
+    s = check_params(context, params);
     if (s)
         return s;
     d = anl_device_alloc(context, sizeof *d, &anl_cl_backend);

@@ -10,6 +10,11 @@ int anl_ring_pieces(const struct anl_ring *ring, int causal)
     return causal ? 2 * ring->n : ring->n;
 }
 
+int anl_ring_slots(const struct anl_ring *ring)
+{
+    return (int)ring->slots;
+}
+
 int anl_ring_device(const struct anl_ring *ring, int piece, int causal)
 {
     return causal && piece >= ring->n ? 2 * ring->n - 1 - piece : piece;

@@ -164,16 +164,6 @@ static void tiles_text(struct anl_device *device, char *text, size_t capacity)
     ck_assert_uint_eq(strlen(text) + 1, size);
 }
 
-static void *programs(struct anl_device *device, size_t *size)
-{
-    void *blob;
-    ck_ok(anl_device_cache_get(device, NULL, 0, size), device);
-    blob = malloc(*size);
-    ck_assert_ptr_nonnull(blob);
-    ck_ok(anl_device_cache_get(device, blob, *size, size), device);
-    return blob;
-}
-
 /* Text, table, text; and the bits stay. */
 static void tiles_round_trip(const struct anl_cl_entry *entry)
 {
@@ -186,7 +176,7 @@ static void tiles_round_trip(const struct anl_cl_entry *entry)
                                                                         ANL_CL_SHAPE_GPU);
     char first[1024], second[1024], error[512] = "", small[8] = "before";
     size_t size = 0, blob_size = 0;
-    void *blob = programs(device, &blob_size);
+    void *blob = testing_programs(device, &blob_size);
     tiles_text(device, first, sizeof first);
     ck_ok(anl_device_tiles_get(device, small, sizeof small, &size), device);
     ck_assert_uint_eq(size, strlen(first) + 1);
@@ -311,7 +301,7 @@ START_TEST(other_tiles_are_probed)
             ck_assert_msg(status == ANL_OK, "%s: %s", entries[i].name, error);
             ck_assert_int_eq(anl_device_launches(device) > 0, probed[k]);
             free(blob);
-            blob = programs(device, &size);
+            blob = testing_programs(device, &size);
             anl_device_destroy(device);
         }
         free(blob);

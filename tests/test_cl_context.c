@@ -71,16 +71,6 @@ START_TEST(either_may_go_first)
 }
 END_TEST
 
-static void *blob_of(struct anl_device *device, size_t *size)
-{
-    void *blob;
-    ck_ok(anl_device_cache_get(device, NULL, 0, size), device);
-    blob = malloc(*size);
-    ck_assert_ptr_nonnull(blob);
-    ck_ok(anl_device_cache_get(device, blob, *size, size), device);
-    return blob;
-}
-
 /* A struct of before there was beside. */
 START_TEST(older_params)
 {
@@ -109,12 +99,12 @@ START_TEST(programs_for_a_later_run)
     for (int i = 0; i < 2; i++) {
         size_t size, again;
         ck_assert_uint_eq(attention(two[i]), expected);
-        void *blob = blob_of(two[i], &size);
+        void *blob = testing_programs(two[i], &size);
         struct anl_cl_params p = params_of(i, NULL, 0);
         p.cache = blob;
         p.cache_size = size;
         struct anl_device *alone = open_device(context, p);
-        void *same = blob_of(alone, &again); /* its programs are those of the blob, not used yet */
+        void *same = testing_programs(alone, &again); /* its programs are those of the blob, not used yet */
         ck_assert_uint_eq(again, size);
         ck_assert_int_eq(memcmp(blob, same, size), 0);
         ck_assert_uint_eq(attention(alone), expected);
@@ -155,14 +145,8 @@ END_TEST
 int main(void)
 {
     const TTest *tests[] = { either_may_go_first, programs_for_a_later_run, what_cannot_be, older_params };
-    struct anl_cl_entry entries[16];
-    char error[200] = "";
-    int count = 0, devices = 0;
-    anl_cl_list(NULL, NULL, entries, 16, &count, error, sizeof error);
-    for (int i = 0; i < count && i < 16; i++)
-        devices += entries[i].platform == 0;
-    if (devices < 2) {
-        printf("%d devices on the first platform %s\n", devices, error);
+    if (testing_cl_devices() < 2) {
+        printf("the first platform has fewer than two devices\n");
         return 77;
     }
     return testing_main("cl context", tests, sizeof tests / sizeof *tests);

@@ -26,24 +26,12 @@ static struct anl_device *open_cpu(struct anl_context *context, int threads)
     return testing_cpu_open(context, &cpu);
 }
 
-/* Devices of the first platform. */
-static int count_cl(void)
-{
-    struct anl_cl_entry entries[16];
-    char error[200] = "";
-    int n = 0, count = 0;
-    anl_cl_list(NULL, NULL, entries, 16, &count, error, sizeof error);
-    for (int i = 0; i < count && i < 16; i++)
-        n += entries[i].platform == 0;
-    return n;
-}
-
 /* OpenCL devices where the environment asks for them: two in one context, if there are two, and one in a
  * context of its own. */
 static void open_cl(struct pool *pool)
 {
     char error[200] = "";
-    const int second = 1, two = getenv("ANNULET_TEST_CL") && count_cl() > 1;
+    const int second = 1, two = getenv("ANNULET_TEST_CL") && testing_cl_devices() > 1;
     struct anl_cl_params p = { .size = sizeof p, .worst_grade = ANL_EXACT, .error = error,
                                .error_size = sizeof error };
     for (int i = 0; getenv("ANNULET_TEST_CL") && i < 3; i++) {

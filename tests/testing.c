@@ -88,6 +88,27 @@ void testing_cpu_name(const struct testing_cpu *cpu, char *name, size_t size)
              cpu->own_pool ? " own pool" : "");
 }
 
+int testing_cl_devices(void)
+{
+    struct anl_cl_entry entries[16];
+    char error[200] = "";
+    int n = 0, count = 0;
+    anl_cl_list(NULL, NULL, entries, 16, &count, error, sizeof error);
+    for (int i = 0; i < count && i < 16; i++)
+        n += entries[i].platform == 0;
+    return n;
+}
+
+void *testing_programs(struct anl_device *device, size_t *size)
+{
+    void *blob;
+    ck_ok(anl_device_cache_get(device, NULL, 0, size), device);
+    blob = malloc(*size);
+    ck_assert_ptr_nonnull(blob);
+    ck_ok(anl_device_cache_get(device, blob, *size, size), device);
+    return blob;
+}
+
 void testing_same(const struct run_result *result, const struct run_result *law, const char *what)
 {
     ck_assert_msg(law->status == ANL_OK, "%s: law: %s: %s", what, anl_status_name(law->status),

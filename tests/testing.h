@@ -32,6 +32,12 @@ struct anl_device *testing_law(struct anl_context *context);
 struct anl_device *testing_cpu_open(struct anl_context *context, const struct testing_cpu *cpu);
 void testing_cpu_name(const struct testing_cpu *cpu, char *name, size_t size);
 
+/* How many OpenCL devices the first platform has. */
+int testing_cl_devices(void);
+
+/* What anl_device_cache_get() gives; the caller frees it. */
+void *testing_programs(struct anl_device *device, size_t *size);
+
 /* Fails the test unless both results are well and equal bit for bit. */
 void testing_same(const struct run_result *result, const struct run_result *law, const char *what);
 

@@ -229,43 +229,38 @@ static int split_devices(const char *list, struct cli_devices *out)
     return CLI_OK;
 }
 
-/* The platform's and the device's numbers, or -1 if that is no OpenCL device as one writes it. */
-static int cl_numbers(const char *spec, int *device)
-{
-    int platform, end = 0;
-    return sscanf(spec, "cl:%d.%d%n", &platform, device, &end) == 2 && spec[end] == 0 ? platform : -1;
-}
-
-/* Device i's context is that of the first of its platform, which is made for all of them. */
-static int open_listed(struct cli_devices *all, int i, const struct cli_device_options *options)
+/* Device i's context is that of the first of its platform, which is made for all of them. platform is -1
+ * where a device is not OpenCL's. */
+static int open_listed(struct cli_devices *all, int i, const struct anl_cl_entry *at,
+                       const struct cli_device_options *options)
 {
     struct cli_device_options own = { .worst_grade = ANL_EXACT_NORMAL };
-    int beside[CLI_DEVICES], number, platform = cl_numbers(all->spec[i], &number);
+    int beside[CLI_DEVICES], first = 0;
     if (options != NULL)
         own = *options;
+    while (at[first].platform != at[i].platform)
+        first++;
     own.beside = beside;
-    for (int k = 0; platform >= 0 && k < all->n; k++) {
-        if (k == i || cl_numbers(all->spec[k], &number) != platform)
-            continue;
-        if (k < i) {
-            own.share = all->device[k];
-            own.n_beside = 0;
-            break;
-        }
-        beside[own.n_beside++] = number;
-    }
+    if (at[i].platform >= 0 && first < i)
+        own.share = all->device[first];
+    for (int k = i + 1; at[i].platform >= 0 && first == i && k < all->n; k++)
+        if (at[k].platform == at[i].platform)
+            beside[own.n_beside++] = at[k].device;
     return cli_open_device_with(all->spec[i], &own, &all->context[i], &all->device[i]);
 }
 
 int cli_open_devices(const char *list, const struct cli_device_options *options,
                      struct cli_devices *out)
 {
-    struct anl_cl_entry entry;
-    int number, code = split_devices(list != NULL ? list : "cpu", out);
-    for (int i = 0; code == CLI_OK && out->n > 1 && i < out->n; i++) /* those that others are opened with */
-        code = cl_numbers(out->spec[i], &number) < 0 ? CLI_OK : cli_find_cl(out->spec[i], &entry);
+    struct anl_cl_entry at[CLI_DEVICES];
+    int code = split_devices(list != NULL ? list : "cpu", out);
+    for (int i = 0; code == CLI_OK && i < out->n; i++) {
+        at[i].platform = -1;
+        if (out->n > 1 && strncmp(out->spec[i], "cl:", 3) == 0)
+            code = cli_find_cl(out->spec[i], &at[i]);
+    }
     for (int i = 0; code == CLI_OK && i < out->n; i++)
-        code = open_listed(out, i, options);
+        code = open_listed(out, i, at, options);
     return code;
 }
 

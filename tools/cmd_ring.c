@@ -195,6 +195,18 @@ static int print_table(const struct rig *rig, const struct rig_round *rounds, in
     return cli_finish_output();
 }
 
+/* Such devices meet one chunk a call. */
+static int has_cl(const struct rig *rig)
+{
+    int found = 0;
+    for (int i = 0; i < rig->devices.n; i++) {
+        struct anl_device_info info;
+        anl_device_get_info(rig->devices.device[i], &info);
+        found |= info.backend == ANL_CL;
+    }
+    return found;
+}
+
 static int print_json(const struct rig *rig, const struct rig_round *rounds, int64_t n, uint64_t hash)
 {
     const struct rig_round *r = &rounds[(n - 1) / 2];
@@ -208,8 +220,8 @@ static int print_json(const struct rig *rig, const struct rig_round *rounds, int
     cJSON_AddNumberToObject(root, "dim", (double)s->dim);
     cJSON_AddStringToObject(root, "type", anl_dtype_name(s->type));
     cJSON_AddBoolToObject(root, "causal", s->causal);
-    cJSON_AddNumberToObject(root, "slots", rig->slots);
-    cJSON_AddNumberToObject(root, "batch", rig->queued ? 1 : 16);
+    cJSON_AddNumberToObject(root, "slots", anl_ring_slots(rig->ring));
+    cJSON_AddNumberToObject(root, "batch", has_cl(rig) ? 1 : 16);
     cJSON_AddNumberToObject(root, "seconds", r->seconds);
     cJSON_AddNumberToObject(root, "seconds_per_hop", seconds_per_hop(rig, rounds, n));
     cJSON_AddNumberToObject(root, "flop_per_second", rig_flop(rig) / r->seconds);

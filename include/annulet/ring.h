@@ -56,6 +56,9 @@ ANL_API void anl_ring_destroy(struct anl_ring *ring);
  * equal work: device i holds pieces i and 2N - 1 - i. */
 ANL_API int anl_ring_pieces(const struct anl_ring *ring, int causal);
 
+/* Slots of a link, as params had them or by default. */
+ANL_API int anl_ring_slots(const struct anl_ring *ring);
+
 /* The device, by its number in the ring, of a piece. */
 ANL_API int anl_ring_device(const struct anl_ring *ring, int piece, int causal);
 

@@ -123,7 +123,8 @@ static anl_status make_shard(struct lm_sharded *s, int i, int64_t chunk)
 static anl_status open_ring(struct lm_sharded *s)
 {
     struct anl_device **devices = calloc((size_t)s->n, sizeof *devices);
-    struct anl_ring_params p = { .size = sizeof p, .devices = devices, .n_devices = s->n, .weights = s->model->weights,
+    struct anl_ring_params p = { .size = sizeof p, .devices = devices, .n_devices = s->n,
+                                 .weights = s->model->weights,
                                  .error = s->message, .error_size = sizeof s->message };
     anl_status r = devices ? anl_context_create(NULL, &s->context) : ANL_E_MEMORY;
 

@@ -83,14 +83,7 @@ static int place_piece(struct rig *rig, int i)
 
 int rig_place(struct rig *rig, const double *weights, int slots, int chunk_spans)
 {
-    int code;
-    for (int i = 0; i < rig->devices.n; i++) {
-        struct anl_device_info info;
-        anl_device_get_info(rig->devices.device[i], &info);
-        rig->queued |= info.backend == ANL_CL;
-    }
-    rig->slots = slots ? slots : rig->queued ? 4 : 9; /* as annulet/ring.h has it */
-    code = open_ring(rig, weights, rig->slots, chunk_spans);
+    int code = open_ring(rig, weights, slots, chunk_spans);
     if (code != CLI_OK)
         return code;
     if (anl_ring_plan(rig->ring, rig->shape.tokens, rig->shape.causal, rig->piece) != ANL_OK) {

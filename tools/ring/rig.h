@@ -21,7 +21,6 @@ struct rig {
     struct anl_ring_shard shard[2 * RIG_DEVICES];
     struct anl_buffer *buffer[4 * 2 * RIG_DEVICES];
     int n_buffers;
-    int slots, queued; /* of a link; whether there is an OpenCL device */
 };
 
 /* What a call took, and what each device did. */
